@@ -1,0 +1,232 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "engine/tensor.h"
+
+namespace protolith {
+
+/// A square convolution's stride and zero padding, in pixels.
+struct ConvolutionGeometry {
+  std::int64_t stride = 1;
+  std::int64_t padding = 1;
+};
+
+/// How squared distances are computed: by a GEMM, clamped at 0, or as sums of squared differences.
+enum class DistanceMethod : std::uint8_t { gemm, direct };
+
+/// The distances of eq. 6: d up to `threshold`, threshold + (d - threshold) * slope beyond it; with
+/// threshold 0 the slope holds everywhere. SED is {0, 1}, temperature T is {0, 1 / T}.
+struct LeakyDistance {
+  float threshold = 0.0F;
+  float slope = 1.0F;
+};
+
+struct AdamOptions {
+  float learning_rate = 1e-3F;
+  float beta1 = 0.9F;
+  float beta2 = 0.999F;
+  float epsilon = 1e-8F;
+};
+
+/// Batch statistics of batch norm, each [channels]; the variance is the biased one.
+struct BatchStatistics {
+  Tensor mean, variance, inv_std;
+};
+
+struct BatchNormGradients {
+  Tensor dx, dgamma, dbeta;
+};
+
+struct PoolResult {
+  Tensor y;
+  Tensor winner;  ///< u8, the place 2 * dy + dx of each window's maximum
+};
+
+/// Batch norm + ReLU + optional pool; `winner` and `selected` exist with a pool only.
+struct BatchNormReluPoolResult {
+  Tensor y;
+  Tensor winner;    ///< u8, y's shape
+  Tensor selected;  ///< y's shape: the input element that won
+};
+
+struct DistanceGradients {
+  Tensor dqueries, dprototypes;
+};
+
+/// What the fused loss kernel yields for `rows` queries and `classes` prototypes.
+struct LossResult {
+  Tensor loss;      ///< [rows], -log p of the true class
+  Tensor hit;       ///< [rows], 1 or 0
+  Tensor gradient;  ///< [rows, classes], of the mean loss with respect to d_EUC
+};
+
+/// The distances that enter the softmax and each query's own gradient with respect to them.
+struct LossDiagnostics {
+  Tensor leaky, leaky_gradient;  ///< [rows, classes]
+};
+
+/// The tensors of one {convolution, batch norm, ReLU, optional 2x2 pool} block.
+struct ConvBlockParameters {
+  Tensor weight;                          ///< [out, 3, 3, in] (KRSC)
+  Tensor gamma, beta;                     ///< [out]
+  Tensor running_mean, running_variance;  ///< [out], updated by a training forward pass
+  float epsilon = 1e-5F;
+  float momentum = 0.1F;  ///< weight of the new batch in the running statistics; 0 leaves them
+  bool pool = true;
+};
+
+/// What a backend keeps from a block's forward pass for its backward pass.
+class ConvBlockContext {
+ public:
+  virtual ~ConvBlockContext() = default;
+};
+
+/// What a backend prepares from a block's parameters for inference with running statistics.
+class PreparedConvBlock {
+ public:
+  virtual ~PreparedConvBlock() = default;
+};
+
+struct ConvBlockForward {
+  Tensor y;
+  std::unique_ptr<ConvBlockContext> context;
+};
+
+struct ConvBlockGradients {
+  Tensor dx;  ///< undefined when the input needed no gradient
+  Tensor dweight, dgamma, dbeta;
+};
+
+/// The one seam between the engine and a device: every primitive, forward and backward, on tensors
+/// of that device. Activations are NHWC, filters KRSC, all f32 unless said otherwise. Results are
+/// step memory: they live until the last reference is gone or end_step() is called, whichever
+/// comes first. Every function throws Error on shapes, types or devices that do not fit.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // --- memory ---
+  virtual Device device() const = 0;
+  /// One line for logs and run records: "cpu, 2 threads, AVX3_ZEN4".
+  virtual std::string description() const = 0;
+  /// Step memory, contents undefined.
+  virtual Tensor empty(Shape shape, DType dtype = DType::f32) = 0;
+  /// Zero-filled memory that outlives steps.
+  virtual Tensor persistent(Shape shape, DType dtype = DType::f32) = 0;
+  /// Ends the step: all step memory becomes invalid.
+  virtual void end_step() = 0;
+  /// Largest extent of step memory so far, in bytes, and how often it has grown.
+  virtual std::size_t step_memory_bytes() const = 0;
+  virtual std::uint64_t step_memory_growths() const = 0;
+  /// Copies between tensors of equal shape and type, to, from or within the device.
+  virtual void copy(const Tensor& source, const Tensor& target) = 0;
+  /// A persistent copy of a host tensor on the device.
+  Tensor to_device(const Tensor& host);
+  /// A copy of a device tensor on the host.
+  Tensor to_host(const Tensor& tensor);
+
+  // --- element-wise and reductions ---
+  virtual void fill(const Tensor& target, float value) = 0;
+  virtual Tensor add(const Tensor& a, const Tensor& b) = 0;
+  /// target += a.
+  virtual void accumulate(const Tensor& target, const Tensor& a) = 0;
+  /// a * factor[0]; `factor` is a scalar on the device.
+  virtual Tensor scale(const Tensor& a, const Tensor& factor) = 0;
+  /// The mean of all elements, shape [1].
+  virtual Tensor mean(const Tensor& a) = 0;
+  /// op(a) op(b) of matrices, op transposing where asked; strict f32.
+  virtual Tensor matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) = 0;
+
+  // --- convolution ---
+  /// x [N,H,W,C], weight [K,R,S,C] -> [N,P,Q,K].
+  virtual Tensor convolution(const Tensor& x, const Tensor& weight, ConvolutionGeometry g) = 0;
+  /// dgrad: dy [N,P,Q,K] -> [N,H,W,C] = x_shape.
+  virtual Tensor convolution_backward_data(const Tensor& dy, const Tensor& weight,
+                                           const Shape& x_shape, ConvolutionGeometry g) = 0;
+  /// wgrad: x, dy -> [K,R,S,C] = weight_shape.
+  virtual Tensor convolution_backward_weight(const Tensor& x, const Tensor& dy,
+                                             const Shape& weight_shape, ConvolutionGeometry g) = 0;
+
+  // --- batch norm, over all but the last axis ---
+  virtual BatchStatistics batch_statistics(const Tensor& x, float epsilon) = 0;
+  /// running += momentum * (batch - running), the variance made unbiased for `rows` rows.
+  virtual void update_running_statistics(const BatchStatistics& batch, std::int64_t rows,
+                                         float momentum, const Tensor& running_mean,
+                                         const Tensor& running_variance) = 0;
+  /// (x - mean) * inv_std * gamma + beta.
+  virtual Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                            const BatchStatistics& statistics) = 0;
+  /// The same with running statistics.
+  virtual Tensor batch_norm_inference(const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                                      const Tensor& running_mean, const Tensor& running_variance,
+                                      float epsilon) = 0;
+  /// Through the statistics too.
+  virtual BatchNormGradients batch_norm_backward(const Tensor& x, const Tensor& dy,
+                                                 const Tensor& gamma,
+                                                 const BatchStatistics& statistics) = 0;
+
+  // --- ReLU and 2x2 max-pool, stride 2 ---
+  virtual Tensor relu(const Tensor& x) = 0;
+  virtual Tensor relu_backward(const Tensor& y, const Tensor& dy) = 0;
+  virtual PoolResult max_pool(const Tensor& x) = 0;
+  virtual Tensor max_pool_backward(const Tensor& dy, const Tensor& winner,
+                                   const Shape& x_shape) = 0;
+
+  // --- batch norm + ReLU + optional pool, fused ---
+  virtual BatchNormReluPoolResult batch_norm_relu_pool(const Tensor& x, const Tensor& gamma,
+                                                       const Tensor& beta,
+                                                       const BatchStatistics& statistics,
+                                                       bool pool) = 0;
+  /// Inference: relu(x * scale[c] + shift[c]), pooled when asked.
+  virtual Tensor affine_relu_pool(const Tensor& x, const Tensor& scale, const Tensor& shift,
+                                  bool pool) = 0;
+  /// Overwrites x with dx and returns it as dx.
+  virtual BatchNormGradients batch_norm_relu_pool_backward(const Tensor& x,
+                                                           const BatchNormReluPoolResult& forward,
+                                                           const Tensor& dy, const Tensor& gamma,
+                                                           const BatchStatistics& statistics) = 0;
+
+  // --- the convolution block; the default composes the primitives above ---
+  /// Batch statistics; updates the running ones unless momentum is 0.
+  virtual ConvBlockForward conv_block_forward(const Tensor& x,
+                                              const ConvBlockParameters& parameters);
+  /// Consumes the context. `needs_input_grad` false leaves dx undefined.
+  virtual ConvBlockGradients conv_block_backward(std::unique_ptr<ConvBlockContext> context,
+                                                 const Tensor& dy, bool needs_input_grad);
+  /// Inference with running statistics, from weights prepared once per parameter version. The
+  /// result is not step memory.
+  virtual std::shared_ptr<const PreparedConvBlock> prepare_conv_block(
+      const ConvBlockParameters& parameters);
+  virtual Tensor conv_block_inference(const Tensor& x, const PreparedConvBlock& prepared);
+
+  // --- prototypes, distances, loss ---
+  /// x [segments * length, features] -> [segments, features], means of consecutive rows.
+  virtual Tensor segment_mean(const Tensor& x, std::int64_t length) = 0;
+  virtual Tensor segment_mean_backward(const Tensor& dmean, std::int64_t length) = 0;
+  /// queries [Q, features], prototypes [P, features] -> d_EUC [Q, P].
+  virtual Tensor squared_distances(const Tensor& queries, const Tensor& prototypes,
+                                   DistanceMethod method) = 0;
+  virtual DistanceGradients squared_distances_backward(const Tensor& queries,
+                                                       const Tensor& prototypes,
+                                                       const Tensor& ddistances) = 0;
+  /// Eq. 6, 3, 4 and 5 in one pass. labels: i32 [rows]. Diagnostics only where asked for.
+  virtual LossResult leaky_softmax_loss(const Tensor& distances, const Tensor& labels,
+                                        LeakyDistance metric, bool needs_gradient,
+                                        LossDiagnostics* diagnostics = nullptr) = 0;
+
+  // --- optimizer and data ---
+  /// One step over flat buffers; `step` counts from 1.
+  virtual void adam_step(const Tensor& parameters, const Tensor& gradients, const Tensor& m,
+                         const Tensor& v, const AdamOptions& options, std::int64_t step) = 0;
+  /// images u8 [M,H,W,C], indices and turns i32 [N] -> f32 [N,H,W,C]; scale, shift [C].
+  virtual Tensor episode_gather(const Tensor& images, const Tensor& indices, const Tensor& turns,
+                                const Tensor& scale, const Tensor& shift) = 0;
+};
+
+/// The CPU backend on `threads` threads (0: as many as OpenMP offers).
+std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
+
+}  // namespace protolith

@@ -1,0 +1,20 @@
+// One Adam step (Kingma & Ba 2015, Algorithm 1; epsilon outside the corrected root, as PyTorch)
+// over a flat parameter buffer. Memory traffic: reads four arrays, writes three.
+#pragma once
+
+#include <cstdint>
+
+namespace protolith::cpu {
+
+struct AdamStep {
+  float learning_rate, beta1, beta2, epsilon;
+  std::int64_t step;  ///< 1 for the first step
+};
+
+/// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+/// parameter -= learning_rate / (1 - beta1^step) * m / (sqrt(v / (1 - beta2^step)) + epsilon).
+/// The bias corrections are computed in double.
+void adam_step(float* parameters, const float* gradients, float* m, float* v, std::int64_t count,
+               AdamStep step);
+
+}  // namespace protolith::cpu

@@ -1,0 +1,50 @@
+// Batch norm's affine part, ReLU and (optional) 2x2 max-pool in one pass over the convolution's
+// output x [N,H,W,C], and their backward in two passes (one over the small pooled tensors, one
+// over x).
+// Forward: t = max(x * scale + shift, 0), y = t or its 2x2 maximum. Besides y it keeps, when
+// pooling, one byte per output (the winner's place, 2 * dy + dx) and the winner's x, so that the
+// backward reduction never reads the large x: with x and y for x's and y's bytes, forward reads x
+// and writes 2 y + y / 4, the reduction reads 3 y, the data pass reads x and 2 y and writes x.
+// ReLU, pooling, ties and NaN behave as in relu.h and max_pool.h.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/max_pool.h"
+
+namespace protolith::cpu {
+
+/// y [N,H,W,C] = relu(x * scale[c] + shift[c]). For inference and blocks without a pool.
+void affine_relu_forward(const float* x, const float* scale, const float* shift, float* y,
+                         ImageExtents extents);
+/// y [N, H/2, W/2, C] = 2x2 max-pool of relu(x * scale + shift); `winner` (bytes) and `selected`
+/// (the x that won), both of y's shape, are written unless they are null (inference).
+void affine_relu_pool_forward(const float* x, const float* scale, const float* shift, float* y,
+                              std::uint8_t* winner, float* selected, ImageExtents extents);
+
+/// Without a pool. dgamma[c], dbeta[c] of batch norm, where the gradient that enters it is
+/// g = y <= 0 ? 0 : dy:  dbeta = sum g, dgamma = sum g * (x - mean) * inv_std.
+void relu_batch_norm_backward_reduce(const float* x, const float* y, const float* dy,
+                                     const float* mean, const float* inv_std, float* dgamma,
+                                     float* dbeta, ImageExtents extents);
+/// dx = gamma * inv_std * (g - dbeta / rows - (x - mean) * inv_std * dgamma / rows), with
+/// rows = N * H * W; `dx` may be `x`.
+void relu_batch_norm_backward_data(const float* x, const float* y, const float* dy,
+                                   const float* gamma, const float* mean, const float* inv_std,
+                                   const float* dgamma, const float* dbeta, float* dx,
+                                   ImageExtents extents);
+
+/// With a pool; y, dy, selected, winner are [N, H/2, W/2, C], x and dx [N,H,W,C] (`extents`).
+/// g is dy at the winner of a window whose y > 0, and 0 elsewhere (the odd last row and column
+/// included; they take part in the batch statistics all the same).
+void pool_relu_batch_norm_backward_reduce(const float* selected, const float* y, const float* dy,
+                                          const float* mean, const float* inv_std, float* dgamma,
+                                          float* dbeta, ImageExtents extents);
+/// `dx` may be `x`.
+void pool_relu_batch_norm_backward_data(const float* x, const float* y,
+                                        const std::uint8_t* winner, const float* dy,
+                                        const float* gamma, const float* mean,
+                                        const float* inv_std, const float* dgamma,
+                                        const float* dbeta, float* dx, ImageExtents extents);
+
+}  // namespace protolith::cpu

@@ -1,0 +1,22 @@
+// 2x2 max-pool with stride 2 on NHWC images; a last odd row or column takes no part.
+// The first maximum in row-major order wins; a NaN wins over every number (the last NaN of a
+// window, as PyTorch does). The winner's place, 2 * dy + dx in 0..3, is kept as one byte.
+// Memory traffic: forward reads x once, writes a quarter of it and the bytes; backward the reverse.
+#pragma once
+
+#include <cstdint>
+
+namespace protolith::cpu {
+
+/// Extents of the input of a 2x2 pool: [images, height, width, channels].
+struct ImageExtents {
+  std::int64_t images, height, width, channels;
+};
+
+/// x [N,H,W,C] -> y, winner [N, H/2, W/2, C] (floor); `height` and `width` at least 2.
+void max_pool_forward(const float* x, float* y, std::uint8_t* winner, ImageExtents x_extents);
+/// dy, winner [N, H/2, W/2, C] -> dx [N,H,W,C], every element written (zero where nothing won).
+void max_pool_backward(const float* dy, const std::uint8_t* winner, float* dx,
+                       ImageExtents x_extents);
+
+}  // namespace protolith::cpu
