@@ -1,0 +1,86 @@
+#include "models/metric.h"
+
+#include <charconv>
+#include <cmath>
+#include <vector>
+
+namespace protolith {
+namespace {
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts(1);
+  for (const char c : text) {
+    if (c == separator) {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+
+float parse_number(const std::string& text, const std::string& whole) {
+  float value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  PROTOLITH_CHECK_USAGE(error == std::errc() && end == text.data() + text.size(),
+                        "metric '{}': '{}' is not a number", whole, text);
+  return value;
+}
+
+}  // namespace
+
+LeakyDistance Metric::leaky() const {
+  switch (kind) {
+    case MetricKind::sed:
+      return {0.0F, 1.0F};
+    case MetricKind::lsed:
+      return {s, r};
+    case MetricKind::temperature:
+      return {0.0F, 1.0F / temperature};
+  }
+  throw Error("unknown metric");
+}
+
+Metric Metric::parse(const std::string& text) {
+  const std::vector<std::string> parts = split(text, ':');
+  Metric metric;
+  if (parts[0] == "sed" && parts.size() == 1) {
+    metric.kind = MetricKind::sed;
+  } else if (parts[0] == "lsed" && (parts.size() == 1 || parts.size() == 3)) {
+    metric.kind = MetricKind::lsed;
+    if (parts.size() == 3) {
+      metric.s = parse_number(parts[1], text);
+      metric.r = parse_number(parts[2], text);
+    }
+  } else if (parts[0] == "temperature" && parts.size() <= 2) {
+    metric.kind = MetricKind::temperature;
+    if (parts.size() == 2) metric.temperature = parse_number(parts[1], text);
+  } else {
+    throw UsageError(fmt::format(
+        "unknown metric '{}'; use sed, lsed, lsed:S:R or temperature:T (for example lsed:0:0.01)",
+        text));
+  }
+  metric.validate();
+  return metric;
+}
+
+void Metric::validate() const {
+  PROTOLITH_CHECK_USAGE(std::isfinite(s) && s >= 0, "LSED threshold s = {} must be finite and >= 0", s);
+  PROTOLITH_CHECK_USAGE(std::isfinite(r) && r >= 0, "LSED slope r = {} must be finite and >= 0", r);
+  PROTOLITH_CHECK_USAGE(std::isfinite(temperature) && temperature > 0,
+                        "temperature {} must be finite and > 0", temperature);
+}
+
+std::string to_string(const Metric& metric) {
+  switch (metric.kind) {
+    case MetricKind::sed:
+      return "sed";
+    case MetricKind::lsed:
+      return fmt::format("lsed:{}:{}", metric.s, metric.r);
+    case MetricKind::temperature:
+      return fmt::format("temperature:{}", metric.temperature);
+  }
+  throw Error("unknown metric");
+}
+
+}  // namespace protolith

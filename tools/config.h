@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/backend.h"
+#include "models/metric.h"
+
+namespace protolith {
+
+/// Ways x (shots + queries) of an episode, and how many episodes.
+struct EpisodeConfig {
+  int way = 20;
+  int shot = 1;
+  int query = 15;
+  std::int64_t episodes = 100;
+};
+
+/// Everything that a training run depends on. Precedence: defaults < preset < file < flags.
+struct Config {
+  std::string preset = "demo";
+  std::string data = "synthetic";  ///< KIND or KIND:PATH
+  Metric metric;
+  DistanceMethod distance = DistanceMethod::gemm;
+
+  EpisodeConfig train{60, 1, 5, 0};  ///< episodes: training episodes in all; 0: until patience
+  EpisodeConfig val{20, 1, 15, 100};
+  EpisodeConfig test{20, 1, 15, 1000};
+  std::int64_t epoch_episodes = 100;
+  std::int64_t patience = 200;  ///< epochs without a better validation loss
+  std::int64_t max_epochs = 10000;
+
+  AdamOptions adam;
+  std::int64_t lr_halve_every = 2000;  ///< episodes; 0: never
+
+  std::string bn_init = "uniform";      ///< gamma: "uniform" in [0, 1) or "ones"
+  std::string bn_eval = "running";      ///< statistics in evaluation: "running" or "episode"
+  std::string batch_norm = "fused";     ///< "fused" (with ReLU and pool) or "composed"
+  bool last_pool = true;                ///< the fourth block's pool
+
+  std::string device = "auto";
+  int threads = 0;  ///< 0: one per core
+  std::uint64_t seed = 1;
+  std::string precision = "fp32";
+  bool deterministic = true;
+};
+
+}  // namespace protolith
