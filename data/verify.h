@@ -1,0 +1,37 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/image_set.h"
+#include "data/problem.h"
+
+namespace protolith {
+
+/// What a data set consists of, and all that is wrong with it.
+struct VerifyReport {
+  struct Counts {
+    std::int64_t classes = 0;
+    std::int64_t images = 0;  ///< stored images; a quarter turn is a class of its own, not an image
+  };
+
+  std::string spec;
+  std::vector<std::string>
+      recognised;  ///< a line per source: "images_background.zip: zip archive, 19280 drawings"
+  std::array<Counts, 3> splits;  ///< train, val, test: what was found, complete or not
+  std::string image_format;      ///< "28x28x1 u8"
+  std::string preprocessing;
+  std::string cache;  ///< state of the cached copy: "intact: FILE", "none", "stale: FILE", ...
+  std::vector<Problem> problems;
+
+  bool ok() const noexcept { return problems.empty(); }
+};
+
+/// Reads and decodes every image of the source, whatever the cache holds, and compares the cached
+/// pixels with their hash. Damage is listed, not thrown. Throws UsageError on a specification that
+/// cannot work.
+VerifyReport verify_dataset(const std::string& spec, const DatasetOptions& options = {});
+
+}  // namespace protolith
