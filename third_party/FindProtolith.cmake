@@ -1,19 +1,22 @@
-# Every third-party dependency as one imported target Protolith::NAME. Each comes from Debian's
-# packages; third_party/install.sh installs them, third_party/README.md says why each is here.
-find_package(PkgConfig QUIET)
+# Every third-party dependency, found in one place, each as one imported target Protolith::NAME.
+# third_party/install.sh installs them from Debian, third_party/README.md says why each is here.
+# Sets PROTOLITH_CUDA_FOUND (and the targets of FindCUDAToolkit) where PROTOLITH_CUDA asks for it.
 set(_missing "")
 
-# protolith_dependency(NAME header [library...]): a target from a header and libraries.
-function(protolith_dependency name header)
-  find_path(PROTOLITH_${name}_INCLUDE ${header} PATH_SUFFIXES stb openblas)
+# protolith_dependency(NAME PACKAGE HEADER [LIBRARY...]): a target from a header and libraries;
+# PACKAGE is Debian's, for the message when it is missing.
+function(protolith_dependency name package header)
+  find_path(PROTOLITH_${name}_INCLUDE ${header})
+  mark_as_advanced(PROTOLITH_${name}_INCLUDE)
   set(libraries "")
   foreach(library ${ARGN})
-    find_library(PROTOLITH_${name}_${library} ${library}
-                 PATH_SUFFIXES openblas-openmp x86_64-linux-gnu/openblas-openmp)
+    find_library(PROTOLITH_${name}_${library} ${library} PATH_SUFFIXES openblas-openmp)
+    mark_as_advanced(PROTOLITH_${name}_${library})
     list(APPEND libraries ${PROTOLITH_${name}_${library}})
   endforeach()
   if(NOT PROTOLITH_${name}_INCLUDE OR libraries MATCHES "NOTFOUND")
-    set(_missing "${_missing} ${name}" PARENT_SCOPE)
+    list(APPEND _missing ${package})
+    set(_missing "${_missing}" PARENT_SCOPE)
     return()
   endif()
   if(NOT TARGET Protolith::${name})
@@ -24,21 +27,38 @@ function(protolith_dependency name header)
   endif()
 endfunction()
 
-protolith_dependency(fmt fmt/format.h fmt)
-protolith_dependency(onednn dnnl.hpp dnnl)
-protolith_dependency(blas openblas-openmp/cblas.h openblas)
-protolith_dependency(highway hwy/highway.h hwy)
-protolith_dependency(random123 Random123/philox.h)
-protolith_dependency(json nlohmann/json.hpp)
-protolith_dependency(cli11 CLI/CLI.hpp)
-protolith_dependency(toml toml++/toml.h)
-protolith_dependency(archive archive.h archive)
-protolith_dependency(stb stb/stb_image.h)
-protolith_dependency(doctest doctest/doctest.h)
+protolith_dependency(fmt libfmt-dev fmt/format.h fmt)
+protolith_dependency(onednn libdnnl-dev dnnl.hpp dnnl)
+# The OpenMP build, so that two thread pools do not spin against each other.
+protolith_dependency(blas libopenblas-openmp-dev openblas-openmp/cblas.h openblas)
+protolith_dependency(highway libhwy-dev hwy/highway.h hwy)
+protolith_dependency(random123 librandom123-dev Random123/philox.h)
+protolith_dependency(json nlohmann-json3-dev nlohmann/json.hpp)
+protolith_dependency(cli11 libcli11-dev CLI/CLI.hpp)
+protolith_dependency(toml libtomlplusplus-dev toml++/toml.h)
+protolith_dependency(archive libarchive-dev archive.h archive)
+protolith_dependency(stb libstb-dev stb/stb_image.h)
+if(PROTOLITH_TESTS)
+  protolith_dependency(doctest doctest-dev doctest/doctest.h)
+endif()
 
-include(FindPackageHandleStandardArgs)
 if(_missing)
-  set(Protolith_FOUND FALSE)
-  message(FATAL_ERROR "missing libraries:${_missing}. Run third_party/install.sh first.")
+  list(JOIN _missing " " _missing)
+  message(FATAL_ERROR "These packages are missing: ${_missing}\n"
+                      "Run third_party/install.sh, then configure again.")
 endif()
 set(Protolith_FOUND TRUE)
+
+# PROTOLITH_CUDA: AUTO looks for a toolkit, ON requires one, OFF does not look.
+set(PROTOLITH_CUDA_FOUND FALSE)
+if(NOT PROTOLITH_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "PROTOLITH_CUDA is '${PROTOLITH_CUDA}': must be AUTO, ON or OFF")
+endif()
+if(NOT PROTOLITH_CUDA STREQUAL "OFF")
+  find_package(CUDAToolkit QUIET)
+  set(PROTOLITH_CUDA_FOUND ${CUDAToolkit_FOUND})
+  if(PROTOLITH_CUDA STREQUAL "ON" AND NOT PROTOLITH_CUDA_FOUND)
+    message(FATAL_ERROR "PROTOLITH_CUDA is ON but no CUDA toolkit was found. Put nvcc on the PATH or "
+                        "set CUDAToolkit_ROOT, or configure with PROTOLITH_CUDA=OFF.")
+  endif()
+endif()

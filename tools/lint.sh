@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Checks our sources: clang-format, #pragma once, file length, white space. Prints every finding.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! command -v clang-format >/dev/null; then
+  echo "lint.sh: clang-format is missing; third_party/install.sh --dev installs it" >&2
+  exit 1
+fi
+
+# Tracked files and new ones that git does not ignore; deleted ones are skipped.
+sources() {
+  git ls-files --cached --others --exclude-standard -- "$@" | while read -r file; do
+    if [[ -f $file ]]; then echo "$file"; fi
+  done
+}
+mapfile -t code < <(sources '*.cpp' '*.h' '*.cu' '*.cuh')
+mapfile -t headers < <(sources '*.h' '*.cuh')
+mapfile -t texts < <(sources '*.cpp' '*.h' '*.cu' '*.cuh' '*.txt' '*.cmake' '*.sh' '*.py' '*.md' \
+                             '*.json' '*.toml' .clang-format .ci/run)
+mapfile -t scripts < <(sources '*.sh' .ci/run)
+
+failed=0
+finding() {
+  echo "lint: $*"
+  failed=1
+}
+
+kMaxLines=500
+for file in "${code[@]}"; do
+  lines=$(wc -l <"$file")
+  if ((lines >= kMaxLines)); then finding "$file: $lines lines, must be fewer than $kMaxLines"; fi
+done
+for file in "${headers[@]}"; do
+  grep -q '^#pragma once$' "$file" || finding "$file: no #pragma once"
+done
+while read -r line; do
+  finding "white space at the end of a line: $line"
+done < <(grep -nE '[[:space:]]+$' "${texts[@]}" /dev/null | cut -c1-120)
+for file in "${scripts[@]}"; do
+  [[ -x $file ]] || finding "$file: not executable"
+  bash -n "$file" || finding "$file: does not parse"
+done
+printf '%s\0' "${code[@]}" | xargs -0 clang-format --dry-run -Werror || finding "clang-format -i mends the above"
+
+echo "lint: ${#code[@]} sources, ${#scripts[@]} scripts: $([[ $failed == 0 ]] && echo clean || echo FAILED)"
+exit $failed
