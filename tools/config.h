@@ -32,11 +32,12 @@ struct Config {
 
   AdamOptions adam;
   std::int64_t lr_halve_every = 2000;  ///< episodes; 0: never
+  bool trainval = false;               ///< train on the training and validation classes together
 
-  std::string bn_init = "uniform";      ///< gamma: "uniform" in [0, 1) or "ones"
-  std::string bn_eval = "running";      ///< statistics in evaluation: "running" or "episode"
-  std::string batch_norm = "fused";     ///< "fused" (with ReLU and pool) or "composed"
-  bool last_pool = true;                ///< the fourth block's pool
+  std::string bn_init = "uniform";   ///< gamma: "uniform" in [0, 1) or "ones"
+  std::string bn_eval = "running";   ///< statistics in evaluation: "running" or "episode"
+  std::string batch_norm = "fused";  ///< "fused" (with ReLU and pool) or "composed"
+  bool last_pool = true;             ///< the fourth block's pool
 
   std::string device = "auto";
   int threads = 0;  ///< 0: one per core

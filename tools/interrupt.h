@@ -1,0 +1,26 @@
+#pragma once
+
+#include <csignal>
+
+namespace protolith {
+
+/// While it lives, the first SIGINT (Ctrl-C) or SIGTERM asks the program to stop at the next
+/// convenient point, and a second one of the same kind ends it at once. The earlier handlers come
+/// back on destruction. At most one at a time.
+class InterruptGuard {
+ public:
+  /// Throws Error when another guard lives.
+  InterruptGuard();
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+  /// Whether a signal has come since construction. Cheap: ask once an episode.
+  bool requested() const noexcept;
+
+ private:
+  struct sigaction previous_interrupt_ {};
+  struct sigaction previous_terminate_ {};
+};
+
+}  // namespace protolith

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "tools/config.h"
+
+namespace protolith {
+
+/// The folder of one training run: config.toml, metrics.jsonl and the two checkpoints.
+class RunFolder {
+ public:
+  /// A new run in `out`, or where that is empty in runs/NAME (default_run_name), made free by a
+  /// number when it is taken. Writes config.toml and an empty metrics.jsonl, so that a folder which
+  /// cannot be written fails before training starts. Throws UsageError when `out` already holds a
+  /// run, Error when the folder cannot be created or written.
+  static RunFolder create(const Config& config, const std::string& out = "");
+  /// An existing run, to resume or to evaluate. Throws UsageError when `path` holds none.
+  static RunFolder open(const std::filesystem::path& path);
+  /// Whether `path` is a folder that holds a run's files.
+  static bool holds_run(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const noexcept { return path_; }
+  std::filesystem::path config_file() const { return path_ / "config.toml"; }
+  std::filesystem::path metrics_file() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path best_checkpoint() const { return path_ / "best.safetensors"; }
+  std::filesystem::path last_checkpoint() const { return path_ / "last.safetensors"; }
+
+  /// The run's configuration, read from config.toml.
+  Config config() const;
+  /// Replaces config.toml, after a resume that changed how long to train.
+  void write_config(const Config& config) const;
+
+  /// Appends a line to metrics.jsonl and flushes it. `line` needs an integer "epoch". Throws Error
+  /// when it cannot be written.
+  void append_metrics(const nlohmann::json& line) const;
+  /// Drops the lines of epochs beyond `epoch`, and a last line that was cut short: what a killed
+  /// run wrote after its last checkpoint. Throws Error naming the line that is not a metrics line.
+  void truncate_metrics(std::int64_t epoch) const;
+
+ private:
+  explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
+  std::filesystem::path path_;
+};
+
+/// PRESET-METRIC-SEED without characters that are awkward in paths, and without naming the metric
+/// twice: "omniglot-20w1s-lsed-0-0.01-1", "demo-sed-1".
+std::string default_run_name(const Config& config);
+
+}  // namespace protolith
