@@ -12,7 +12,7 @@ usage: third_party/install.sh [--dev] [--peers] [--list]
 EOF
 }
 
-packages=(g++ cmake ninja-build pkg-config
+packages=(g++ cmake ninja-build
           libdnnl-dev libopenblas-openmp-dev libhwy-dev librandom123-dev nlohmann-json3-dev
           libcli11-dev libtomlplusplus-dev doctest-dev libstb-dev libarchive-dev libfmt-dev
           gnuplot-nox)

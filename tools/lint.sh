@@ -41,7 +41,9 @@ for file in "${scripts[@]}"; do
   [[ -x $file ]] || finding "$file: not executable"
   bash -n "$file" || finding "$file: does not parse"
 done
-printf '%s\0' "${code[@]}" | xargs -0 clang-format --dry-run -Werror || finding "clang-format -i mends the above"
+for file in "${code[@]}"; do
+  clang-format "$file" | cmp -s "$file" - || finding "$file: clang-format -i would change it"
+done
 
 echo "lint: ${#code[@]} sources, ${#scripts[@]} scripts: $([[ $failed == 0 ]] && echo clean || echo FAILED)"
 exit $failed
