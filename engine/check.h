@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <source_location>
 #include <stdexcept>
 #include <string>
 
@@ -12,9 +11,10 @@ namespace protolith {
 /// `where()` is the source position of the check, for maintainers.
 class Error : public std::runtime_error {
  public:
-  explicit Error(const std::string& message,
-                 std::source_location where = std::source_location::current())
-      : std::runtime_error(message), where_(fmt::format("{}:{}", where.file_name(), where.line())) {}
+  // The builtins rather than std::source_location, which clang 14 does not have.
+  explicit Error(const std::string& message, const char* file = __builtin_FILE(),
+                 int line = __builtin_LINE())
+      : std::runtime_error(message), where_(fmt::format("{}:{}", file, line)) {}
   const std::string& where() const noexcept { return where_; }
 
  private:
@@ -30,17 +30,17 @@ class UsageError : public Error {
 }  // namespace protolith
 
 /// Throws protolith::Error with a fmt-style message unless `condition` holds.
-#define PROTOLITH_CHECK(condition, ...)                    \
-  do {                                                     \
-    if (!(condition)) [[unlikely]] {                       \
+#define PROTOLITH_CHECK(condition, ...)                     \
+  do {                                                      \
+    if (!(condition)) [[unlikely]] {                        \
       throw ::protolith::Error(::fmt::format(__VA_ARGS__)); \
-    }                                                      \
+    }                                                       \
   } while (false)
 
 /// Throws protolith::UsageError with a fmt-style message unless `condition` holds.
-#define PROTOLITH_CHECK_USAGE(condition, ...)                   \
-  do {                                                          \
-    if (!(condition)) [[unlikely]] {                            \
+#define PROTOLITH_CHECK_USAGE(condition, ...)                    \
+  do {                                                           \
+    if (!(condition)) [[unlikely]] {                             \
       throw ::protolith::UsageError(::fmt::format(__VA_ARGS__)); \
-    }                                                           \
+    }                                                            \
   } while (false)
