@@ -159,7 +159,12 @@ class Backend {
   /// (x - mean) * inv_std * gamma + beta.
   virtual Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                             const BatchStatistics& statistics) = 0;
-  /// The same with running statistics.
+  /// Running statistics as one multiply-add: scale = gamma / sqrt(running_variance + epsilon),
+  /// shift = beta - running_mean * scale, written to `scale` and `shift`.
+  virtual void inference_scale_shift(const Tensor& gamma, const Tensor& beta,
+                                     const Tensor& running_mean, const Tensor& running_variance,
+                                     float epsilon, const Tensor& scale, const Tensor& shift) = 0;
+  /// Batch norm with running statistics.
   virtual Tensor batch_norm_inference(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                       const Tensor& running_mean, const Tensor& running_variance,
                                       float epsilon) = 0;

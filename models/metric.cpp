@@ -65,7 +65,8 @@ Metric Metric::parse(const std::string& text) {
 }
 
 void Metric::validate() const {
-  PROTOLITH_CHECK_USAGE(std::isfinite(s) && s >= 0, "LSED threshold s = {} must be finite and >= 0", s);
+  PROTOLITH_CHECK_USAGE(std::isfinite(s) && s >= 0, "LSED threshold s = {} must be finite and >= 0",
+                        s);
   PROTOLITH_CHECK_USAGE(std::isfinite(r) && r >= 0, "LSED slope r = {} must be finite and >= 0", r);
   PROTOLITH_CHECK_USAGE(std::isfinite(temperature) && temperature > 0,
                         "temperature {} must be finite and > 0", temperature);

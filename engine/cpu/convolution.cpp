@@ -1,0 +1,147 @@
+#include "engine/cpu/convolution.h"
+
+#include <algorithm>
+
+namespace protolith {
+namespace {
+
+using dnnl::memory;
+
+memory::desc activation(const Shape& nhwc) {
+  return {{nhwc[0], nhwc[3], nhwc[1], nhwc[2]}, memory::data_type::f32, memory::format_tag::nhwc};
+}
+
+memory::desc filter(const Shape& krsc, memory::format_tag tag) {
+  return {{krsc[0], krsc[3], krsc[1], krsc[2]}, memory::data_type::f32, tag};
+}
+
+}  // namespace
+
+OneDnnConvolution::OneDnnConvolution(std::function<Tensor(std::int64_t)> scratch)
+    : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_), scratch_(std::move(scratch)) {}
+
+OneDnnConvolution::Plan OneDnnConvolution::make_plan(Pass pass, const Shape& x, const Shape& weight,
+                                                     const Shape& y, ConvolutionGeometry g) const {
+  Plan plan;
+  plan.x = activation(x);
+  plan.y = activation(y);
+  plan.plain_weight = filter(weight, memory::format_tag::ohwi);
+  const memory::desc any_weight = filter(weight, memory::format_tag::any);
+  const memory::dims stride{g.stride, g.stride};
+  const memory::dims padding{g.padding, g.padding};
+  // oneDNN wants the exact right padding: what the last window reaches beyond the image.
+  const auto reach = [&](int axis) {
+    return std::max<std::int64_t>((y[axis] - 1) * g.stride + weight[axis] - x[axis] - g.padding, 0);
+  };
+  const memory::dims far_padding{reach(1), reach(2)};
+  dnnl::primitive_attr user_scratchpad;
+  user_scratchpad.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const auto direct = dnnl::algorithm::convolution_direct;
+
+  const dnnl::convolution_forward::primitive_desc forward(
+      {dnnl::prop_kind::forward_training, direct, plan.x, any_weight, plan.y, stride, padding,
+       far_padding},
+      user_scratchpad, engine_);
+  const auto adopt = [&](const auto& description, const memory::desc& weight_layout) {
+    plan.weight = weight_layout;
+    plan.scratchpad = description.scratchpad_desc();
+  };
+  switch (pass) {
+    case Pass::forward:
+      adopt(forward, forward.weights_desc());
+      plan.convolution = dnnl::convolution_forward(forward);
+      break;
+    case Pass::backward_data: {
+      const dnnl::convolution_backward_data::primitive_desc description(
+          {direct, plan.x, any_weight, plan.y, stride, padding, far_padding}, user_scratchpad,
+          engine_, forward);
+      adopt(description, description.weights_desc());
+      plan.convolution = dnnl::convolution_backward_data(description);
+      break;
+    }
+    case Pass::backward_weight: {
+      const dnnl::convolution_backward_weights::primitive_desc description(
+          {direct, plan.x, any_weight, plan.y, stride, padding, far_padding}, user_scratchpad,
+          engine_, forward);
+      adopt(description, description.diff_weights_desc());
+      plan.convolution = dnnl::convolution_backward_weights(description);
+      break;
+    }
+  }
+  const bool to_plain = pass == Pass::backward_weight;
+  const memory::desc& from = to_plain ? plan.weight : plan.plain_weight;
+  const memory::desc& to = to_plain ? plan.plain_weight : plan.weight;
+  plan.reorder = dnnl::reorder(dnnl::reorder::primitive_desc(engine_, from, engine_, to));
+  return plan;
+}
+
+const OneDnnConvolution::Plan& OneDnnConvolution::plan(Pass pass, const Shape& x,
+                                                       const Shape& weight, const Shape& y,
+                                                       ConvolutionGeometry g) {
+  const Key key{static_cast<std::int64_t>(pass),
+                x[0],
+                x[1],
+                x[2],
+                x[3],
+                weight[0],
+                weight[1],
+                weight[2],
+                g.stride,
+                g.padding};
+  const auto found = plans_.find(key);
+  if (found != plans_.end()) return found->second;
+  try {
+    return plans_.emplace(key, make_plan(pass, x, weight, y, g)).first->second;
+  } catch (const dnnl::error& error) {
+    throw Error(fmt::format("oneDNN cannot convolve {} with {} (stride {}, padding {}): {}",
+                            to_string(x), to_string(weight), g.stride, g.padding, error.what()));
+  }
+}
+
+memory OneDnnConvolution::wrap(const memory::desc& description, const Tensor& tensor) const {
+  return {description, engine_, tensor.raw()};
+}
+
+void OneDnnConvolution::forward(const Tensor& x, const Tensor& weight, ConvolutionGeometry g,
+                                const Tensor& y) {
+  const Plan& p = plan(Pass::forward, x.shape(), weight.shape(), y.shape(), g);
+  const Tensor blocked = scratch_(static_cast<std::int64_t>(p.weight.get_size()));
+  const Tensor pad = scratch_(static_cast<std::int64_t>(p.scratchpad.get_size()));
+  p.reorder.execute(stream_, {{DNNL_ARG_FROM, wrap(p.plain_weight, weight)},
+                              {DNNL_ARG_TO, wrap(p.weight, blocked)}});
+  p.convolution.execute(stream_, {{DNNL_ARG_SRC, wrap(p.x, x)},
+                                  {DNNL_ARG_WEIGHTS, wrap(p.weight, blocked)},
+                                  {DNNL_ARG_DST, wrap(p.y, y)},
+                                  {DNNL_ARG_SCRATCHPAD, wrap(p.scratchpad, pad)}});
+  stream_.wait();
+}
+
+void OneDnnConvolution::backward_data(const Tensor& dy, const Tensor& weight, ConvolutionGeometry g,
+                                      const Tensor& dx) {
+  const Plan& p = plan(Pass::backward_data, dx.shape(), weight.shape(), dy.shape(), g);
+  const Tensor blocked = scratch_(static_cast<std::int64_t>(p.weight.get_size()));
+  const Tensor pad = scratch_(static_cast<std::int64_t>(p.scratchpad.get_size()));
+  p.reorder.execute(stream_, {{DNNL_ARG_FROM, wrap(p.plain_weight, weight)},
+                              {DNNL_ARG_TO, wrap(p.weight, blocked)}});
+  p.convolution.execute(stream_, {{DNNL_ARG_DIFF_DST, wrap(p.y, dy)},
+                                  {DNNL_ARG_WEIGHTS, wrap(p.weight, blocked)},
+                                  {DNNL_ARG_DIFF_SRC, wrap(p.x, dx)},
+                                  {DNNL_ARG_SCRATCHPAD, wrap(p.scratchpad, pad)}});
+  stream_.wait();
+}
+
+void OneDnnConvolution::backward_weight(const Tensor& x, const Tensor& dy, ConvolutionGeometry g,
+                                        const Tensor& dweight) {
+  const Plan& p = plan(Pass::backward_weight, x.shape(), dweight.shape(), dy.shape(), g);
+  const Tensor blocked = scratch_(static_cast<std::int64_t>(p.weight.get_size()));
+  const Tensor pad = scratch_(static_cast<std::int64_t>(p.scratchpad.get_size()));
+  p.convolution.execute(stream_, {{DNNL_ARG_SRC, wrap(p.x, x)},
+                                  {DNNL_ARG_DIFF_DST, wrap(p.y, dy)},
+                                  {DNNL_ARG_DIFF_WEIGHTS, wrap(p.weight, blocked)},
+                                  {DNNL_ARG_SCRATCHPAD, wrap(p.scratchpad, pad)}});
+  p.reorder.execute(stream_, {{DNNL_ARG_FROM, wrap(p.weight, blocked)},
+                              {DNNL_ARG_TO, wrap(p.plain_weight, dweight)}});
+  stream_.wait();
+}
+
+}  // namespace protolith

@@ -1,0 +1,148 @@
+#include "engine/cpu/cpu_backend.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/expect.h"
+#include "kernels/cpu/adam.h"
+#include "kernels/cpu/elementwise.h"
+#include "kernels/cpu/episode_gather.h"
+#include "kernels/cpu/isa.h"
+
+namespace protolith {
+
+CpuBackend::CpuBackend(int threads)
+    : arena_(std::make_shared<Arena>(Device{}, reserve_host_region())),
+      convolution_([this](std::int64_t bytes) {
+        return empty({std::max<std::int64_t>(bytes, 1)}, DType::u8);
+      }) {
+  PROTOLITH_CHECK_USAGE(threads >= 0 && threads <= 1024, "{} threads: use 1 to 1024, or 0 for all",
+                        threads);
+  if (threads > 0) omp_set_num_threads(threads);
+}
+
+std::string CpuBackend::description() const {
+  return fmt::format("cpu, {} threads, {}", omp_get_max_threads(), cpu::instruction_set());
+}
+
+Tensor CpuBackend::empty(Shape shape, DType dtype) {
+  const auto bytes = static_cast<std::size_t>(shape.elements()) * size_of(dtype);
+  return {arena_->allocate(bytes), shape, dtype};
+}
+
+Tensor CpuBackend::persistent(Shape shape, DType dtype) {
+  return Tensor::host(shape, dtype);
+}
+
+void CpuBackend::copy(const Tensor& source, const Tensor& target) {
+  expect_shape(source, "copy source", device(), target.shape(), target.dtype());
+  expect_tensor(target, "copy target", device(), target.dtype());
+  std::memmove(target.raw(), source.raw(), source.bytes());
+}
+
+void CpuBackend::fill(const Tensor& target, float value) {
+  expect_tensor(target, "fill target", device());
+  cpu::fill(target.data<float>(), value, target.elements());
+}
+
+Tensor CpuBackend::add(const Tensor& a, const Tensor& b) {
+  expect_tensor(a, "add a", device());
+  expect_shape(b, "add b", device(), a.shape());
+  Tensor sum = empty(a.shape(), DType::f32);
+  cpu::add(a.data<float>(), b.data<float>(), sum.data<float>(), a.elements());
+  return sum;
+}
+
+void CpuBackend::accumulate(const Tensor& target, const Tensor& a) {
+  expect_tensor(target, "accumulate target", device());
+  expect_shape(a, "accumulate a", device(), target.shape());
+  cpu::add(target.data<float>(), a.data<float>(), target.data<float>(), a.elements());
+}
+
+Tensor CpuBackend::scale(const Tensor& a, const Tensor& factor) {
+  expect_tensor(a, "scale a", device());
+  expect_tensor(factor, "scale factor", device());
+  PROTOLITH_CHECK(factor.elements() == 1, "scale factor has shape {}, expected one element",
+                  to_string(factor.shape()));
+  Tensor scaled = empty(a.shape(), DType::f32);
+  cpu::scale(a.data<float>(), *factor.data<float>(), scaled.data<float>(), a.elements());
+  return scaled;
+}
+
+Tensor CpuBackend::mean(const Tensor& a) {
+  expect_tensor(a, "mean a", device());
+  Tensor result = empty({1}, DType::f32);
+  *result.data<float>() = static_cast<float>(cpu::sum(a.data<float>(), a.elements()) /
+                                             static_cast<double>(a.elements()));
+  return result;
+}
+
+Tensor CpuBackend::convolution(const Tensor& x, const Tensor& weight, ConvolutionGeometry g) {
+  expect_rank(x, "convolution x", device(), 4);
+  expect_rank(weight, "convolution weight", device(), 4);
+  Tensor y = empty(convolution_shape(x.shape(), weight.shape(), g.stride, g.padding), DType::f32);
+  convolution_.forward(x, weight, g, y);
+  return y;
+}
+
+Tensor CpuBackend::convolution_backward_data(const Tensor& dy, const Tensor& weight,
+                                             const Shape& x_shape, ConvolutionGeometry g) {
+  expect_rank(weight, "dgrad weight", device(), 4);
+  expect_shape(dy, "dgrad dy", device(),
+               convolution_shape(x_shape, weight.shape(), g.stride, g.padding));
+  Tensor dx = empty(x_shape, DType::f32);
+  convolution_.backward_data(dy, weight, g, dx);
+  return dx;
+}
+
+Tensor CpuBackend::convolution_backward_weight(const Tensor& x, const Tensor& dy,
+                                               const Shape& weight_shape, ConvolutionGeometry g) {
+  expect_rank(x, "wgrad x", device(), 4);
+  expect_shape(dy, "wgrad dy", device(),
+               convolution_shape(x.shape(), weight_shape, g.stride, g.padding));
+  Tensor dweight = empty(weight_shape, DType::f32);
+  convolution_.backward_weight(x, dy, g, dweight);
+  return dweight;
+}
+
+void CpuBackend::adam_step(const Tensor& parameters, const Tensor& gradients, const Tensor& m,
+                           const Tensor& v, const AdamOptions& options, std::int64_t step) {
+  expect_tensor(parameters, "adam parameters", device());
+  expect_shape(gradients, "adam gradients", device(), parameters.shape());
+  expect_shape(m, "adam m", device(), parameters.shape());
+  expect_shape(v, "adam v", device(), parameters.shape());
+  PROTOLITH_CHECK(step >= 1, "adam step {} must be at least 1", step);
+  cpu::adam_step(parameters.data<float>(), gradients.data<float>(), m.data<float>(),
+                 v.data<float>(), parameters.elements(),
+                 {options.learning_rate, options.beta1, options.beta2, options.epsilon, step});
+}
+
+Tensor CpuBackend::episode_gather(const Tensor& images, const Tensor& indices, const Tensor& turns,
+                                  const Tensor& scale, const Tensor& shift) {
+  expect_rank(images, "gather images", device(), 4, DType::u8);
+  expect_rank(indices, "gather indices", device(), 1, DType::i32);
+  expect_shape(turns, "gather turns", device(), indices.shape(), DType::i32);
+  const Shape& s = images.shape();
+  expect_shape(scale, "gather scale", device(), {s[3]});
+  expect_shape(shift, "gather shift", device(), {s[3]});
+  const auto index = indices.host_span<std::int32_t>();
+  const auto turn = turns.host_span<std::int32_t>();
+  for (std::size_t i = 0; i < index.size(); ++i) {
+    PROTOLITH_CHECK(index[i] >= 0 && index[i] < s[0], "image {} of {} images", index[i], s[0]);
+    PROTOLITH_CHECK(turn[i] >= 0 && turn[i] < 4 && (turn[i] % 2 == 0 || s[1] == s[2]),
+                    "{} quarter turns of a {}x{} image", turn[i], s[1], s[2]);
+  }
+  Tensor batch = empty({indices.elements(), s[1], s[2], s[3]}, DType::f32);
+  cpu::episode_gather(images.data<std::uint8_t>(), index.data(), turn.data(), indices.elements(),
+                      s[1], s[2], s[3], scale.data<float>(), shift.data<float>(),
+                      batch.data<float>());
+  return batch;
+}
+
+std::unique_ptr<Backend> make_cpu_backend(int threads) {
+  return std::make_unique<CpuBackend>(threads);
+}
+
+}  // namespace protolith

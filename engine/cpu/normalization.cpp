@@ -1,0 +1,248 @@
+// CpuBackend's batch norm, ReLU, pooling, and the fused block of the three.
+#include "engine/cpu/cpu_backend.h"
+#include "engine/expect.h"
+#include "kernels/cpu/batch_norm.h"
+#include "kernels/cpu/batch_norm_relu_pool.h"
+#include "kernels/cpu/max_pool.h"
+#include "kernels/cpu/relu.h"
+
+namespace protolith {
+namespace {
+
+struct RowsChannels {
+  std::int64_t rows, channels;
+};
+
+RowsChannels rows_channels(const Tensor& x, std::string_view name) {
+  expect_tensor(x, name, {});
+  PROTOLITH_CHECK(x.shape().rank() >= 1, "{} is a scalar", name);
+  const std::int64_t channels = x.shape()[x.shape().rank() - 1];
+  return {x.elements() / channels, channels};
+}
+
+void expect_channels(std::initializer_list<std::pair<const Tensor*, std::string_view>> tensors,
+                     std::int64_t channels) {
+  for (const auto& [tensor, name] : tensors) expect_shape(*tensor, name, {}, {channels});
+}
+
+cpu::ImageExtents image_extents(const Shape& s) {
+  return {s[0], s[1], s[2], s[3]};
+}
+
+/// scale and shift of (x - mean) * inv_std * gamma + beta.
+std::pair<Tensor, Tensor> scale_shift(Backend& backend, const Tensor& gamma, const Tensor& beta,
+                                      const BatchStatistics& statistics) {
+  const Shape& shape = gamma.shape();
+  Tensor scale = backend.empty(shape);
+  Tensor shift = backend.empty(shape);
+  cpu::batch_norm_scale_shift(gamma.data<float>(), beta.data<float>(),
+                              statistics.mean.data<float>(), statistics.inv_std.data<float>(),
+                              scale.data<float>(), shift.data<float>(), shape.elements());
+  return {std::move(scale), std::move(shift)};
+}
+
+}  // namespace
+
+BatchStatistics CpuBackend::batch_statistics(const Tensor& x, float epsilon) {
+  const auto [rows, channels] = rows_channels(x, "batch norm x");
+  BatchStatistics s{empty({channels}, DType::f32), empty({channels}, DType::f32),
+                    empty({channels}, DType::f32)};
+  cpu::batch_norm_statistics(x.data<float>(), rows, channels, s.mean.data<float>(),
+                             s.variance.data<float>());
+  cpu::batch_norm_inverse_deviation(s.variance.data<float>(), epsilon, s.inv_std.data<float>(),
+                                    channels);
+  return s;
+}
+
+void CpuBackend::update_running_statistics(const BatchStatistics& batch, std::int64_t rows,
+                                           float momentum, const Tensor& running_mean,
+                                           const Tensor& running_variance) {
+  expect_rank(batch.mean, "batch mean", device(), 1);
+  const std::int64_t channels = batch.mean.elements();
+  expect_channels({{&batch.variance, "batch variance"},
+                   {&running_mean, "running mean"},
+                   {&running_variance, "running variance"}},
+                  channels);
+  PROTOLITH_CHECK(rows >= 1, "batch statistics of {} rows", rows);
+  cpu::batch_norm_update_running(batch.mean.data<float>(), batch.variance.data<float>(), rows,
+                                 momentum, running_mean.data<float>(),
+                                 running_variance.data<float>(), channels);
+}
+
+Tensor CpuBackend::batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                              const BatchStatistics& statistics) {
+  const auto [rows, channels] = rows_channels(x, "batch norm x");
+  expect_channels({{&gamma, "gamma"},
+                   {&beta, "beta"},
+                   {&statistics.mean, "mean"},
+                   {&statistics.inv_std, "inverse deviation"}},
+                  channels);
+  const auto [scale, shift] = scale_shift(*this, gamma, beta, statistics);
+  Tensor y = empty(x.shape(), DType::f32);
+  cpu::batch_norm_affine(x.data<float>(), scale.data<float>(), shift.data<float>(), y.data<float>(),
+                         rows, channels);
+  return y;
+}
+
+void CpuBackend::inference_scale_shift(const Tensor& gamma, const Tensor& beta,
+                                       const Tensor& running_mean, const Tensor& running_variance,
+                                       float epsilon, const Tensor& scale, const Tensor& shift) {
+  expect_rank(gamma, "gamma", device(), 1);
+  const std::int64_t channels = gamma.elements();
+  expect_channels({{&beta, "beta"},
+                   {&running_mean, "running mean"},
+                   {&running_variance, "running variance"},
+                   {&scale, "scale"},
+                   {&shift, "shift"}},
+                  channels);
+  const Tensor inv_std = empty({channels}, DType::f32);
+  cpu::batch_norm_inverse_deviation(running_variance.data<float>(), epsilon, inv_std.data<float>(),
+                                    channels);
+  cpu::batch_norm_scale_shift(gamma.data<float>(), beta.data<float>(), running_mean.data<float>(),
+                              inv_std.data<float>(), scale.data<float>(), shift.data<float>(),
+                              channels);
+}
+
+Tensor CpuBackend::batch_norm_inference(const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                                        const Tensor& running_mean, const Tensor& running_variance,
+                                        float epsilon) {
+  const auto [rows, channels] = rows_channels(x, "batch norm x");
+  const Tensor scale = empty({channels}, DType::f32);
+  const Tensor shift = empty({channels}, DType::f32);
+  inference_scale_shift(gamma, beta, running_mean, running_variance, epsilon, scale, shift);
+  Tensor y = empty(x.shape(), DType::f32);
+  cpu::batch_norm_affine(x.data<float>(), scale.data<float>(), shift.data<float>(), y.data<float>(),
+                         rows, channels);
+  return y;
+}
+
+BatchNormGradients CpuBackend::batch_norm_backward(const Tensor& x, const Tensor& dy,
+                                                   const Tensor& gamma,
+                                                   const BatchStatistics& statistics) {
+  const auto [rows, channels] = rows_channels(x, "batch norm x");
+  expect_shape(dy, "batch norm dy", device(), x.shape());
+  expect_channels(
+      {{&gamma, "gamma"}, {&statistics.mean, "mean"}, {&statistics.inv_std, "inverse deviation"}},
+      channels);
+  BatchNormGradients g{empty(x.shape(), DType::f32), empty({channels}, DType::f32),
+                       empty({channels}, DType::f32)};
+  const float* mean = statistics.mean.data<float>();
+  const float* inv_std = statistics.inv_std.data<float>();
+  cpu::batch_norm_backward_reduce(x.data<float>(), dy.data<float>(), mean, inv_std, rows, channels,
+                                  g.dgamma.data<float>(), g.dbeta.data<float>());
+  cpu::batch_norm_backward_data(x.data<float>(), dy.data<float>(), gamma.data<float>(), mean,
+                                inv_std, g.dgamma.data<float>(), g.dbeta.data<float>(),
+                                g.dx.data<float>(), rows, channels);
+  return g;
+}
+
+Tensor CpuBackend::relu(const Tensor& x) {
+  expect_tensor(x, "relu x", device());
+  Tensor y = empty(x.shape(), DType::f32);
+  cpu::relu_forward(x.data<float>(), y.data<float>(), x.elements());
+  return y;
+}
+
+Tensor CpuBackend::relu_backward(const Tensor& y, const Tensor& dy) {
+  expect_tensor(y, "relu y", device());
+  expect_shape(dy, "relu dy", device(), y.shape());
+  Tensor dx = empty(y.shape(), DType::f32);
+  cpu::relu_backward(y.data<float>(), dy.data<float>(), dx.data<float>(), y.elements());
+  return dx;
+}
+
+PoolResult CpuBackend::max_pool(const Tensor& x) {
+  expect_rank(x, "pool x", device(), 4);
+  const Shape shape = pooled_shape(x.shape());
+  PoolResult result{empty(shape, DType::f32), empty(shape, DType::u8)};
+  cpu::max_pool_forward(x.data<float>(), result.y.data<float>(), result.winner.data<std::uint8_t>(),
+                        image_extents(x.shape()));
+  return result;
+}
+
+Tensor CpuBackend::max_pool_backward(const Tensor& dy, const Tensor& winner, const Shape& x_shape) {
+  const Shape shape = pooled_shape(x_shape);
+  expect_shape(dy, "pool dy", device(), shape);
+  expect_shape(winner, "pool winner", device(), shape, DType::u8);
+  Tensor dx = empty(x_shape, DType::f32);
+  cpu::max_pool_backward(dy.data<float>(), winner.data<std::uint8_t>(), dx.data<float>(),
+                         image_extents(x_shape));
+  return dx;
+}
+
+BatchNormReluPoolResult CpuBackend::batch_norm_relu_pool(const Tensor& x, const Tensor& gamma,
+                                                         const Tensor& beta,
+                                                         const BatchStatistics& statistics,
+                                                         bool pool) {
+  expect_rank(x, "block x", device(), 4);
+  expect_channels({{&gamma, "gamma"},
+                   {&beta, "beta"},
+                   {&statistics.mean, "mean"},
+                   {&statistics.inv_std, "inverse deviation"}},
+                  x.shape()[3]);
+  const auto [scale, shift] = scale_shift(*this, gamma, beta, statistics);
+  if (!pool) return {affine_relu_pool(x, scale, shift, false), {}, {}};
+  const Shape shape = pooled_shape(x.shape());
+  BatchNormReluPoolResult result{empty(shape, DType::f32), empty(shape, DType::u8),
+                                 empty(shape, DType::f32)};
+  cpu::affine_relu_pool_forward(x.data<float>(), scale.data<float>(), shift.data<float>(),
+                                result.y.data<float>(), result.winner.data<std::uint8_t>(),
+                                result.selected.data<float>(), image_extents(x.shape()));
+  return result;
+}
+
+Tensor CpuBackend::affine_relu_pool(const Tensor& x, const Tensor& scale, const Tensor& shift,
+                                    bool pool) {
+  expect_rank(x, "block x", device(), 4);
+  expect_channels({{&scale, "scale"}, {&shift, "shift"}}, x.shape()[3]);
+  const cpu::ImageExtents extents = image_extents(x.shape());
+  Tensor y = empty(pool ? pooled_shape(x.shape()) : x.shape(), DType::f32);
+  if (pool) {
+    cpu::affine_relu_pool_forward(x.data<float>(), scale.data<float>(), shift.data<float>(),
+                                  y.data<float>(), nullptr, nullptr, extents);
+  } else {
+    cpu::affine_relu_forward(x.data<float>(), scale.data<float>(), shift.data<float>(),
+                             y.data<float>(), extents);
+  }
+  return y;
+}
+
+BatchNormGradients CpuBackend::batch_norm_relu_pool_backward(const Tensor& x,
+                                                             const BatchNormReluPoolResult& forward,
+                                                             const Tensor& dy, const Tensor& gamma,
+                                                             const BatchStatistics& statistics) {
+  expect_rank(x, "block x", device(), 4);
+  const bool pool = forward.winner.defined();
+  const Shape shape = pool ? pooled_shape(x.shape()) : x.shape();
+  expect_shape(forward.y, "block y", device(), shape);
+  expect_shape(dy, "block dy", device(), shape);
+  const std::int64_t channels = x.shape()[3];
+  expect_channels(
+      {{&gamma, "gamma"}, {&statistics.mean, "mean"}, {&statistics.inv_std, "inverse deviation"}},
+      channels);
+  BatchNormGradients g{x, empty({channels}, DType::f32), empty({channels}, DType::f32)};
+  const cpu::ImageExtents extents = image_extents(x.shape());
+  float* const dx = x.data<float>();  // in place
+  float* const dgamma = g.dgamma.data<float>();
+  float* const dbeta = g.dbeta.data<float>();
+  const float* y = forward.y.data<float>();
+  const float* mean = statistics.mean.data<float>();
+  const float* inv_std = statistics.inv_std.data<float>();
+  if (pool) {
+    expect_shape(forward.winner, "block winner", device(), shape, DType::u8);
+    expect_shape(forward.selected, "block selected", device(), shape);
+    cpu::pool_relu_batch_norm_backward_reduce(forward.selected.data<float>(), y, dy.data<float>(),
+                                              mean, inv_std, dgamma, dbeta, extents);
+    cpu::pool_relu_batch_norm_backward_data(dx, y, forward.winner.data<std::uint8_t>(),
+                                            dy.data<float>(), gamma.data<float>(), mean, inv_std,
+                                            dgamma, dbeta, dx, extents);
+  } else {
+    cpu::relu_batch_norm_backward_reduce(dx, y, dy.data<float>(), mean, inv_std, dgamma, dbeta,
+                                         extents);
+    cpu::relu_batch_norm_backward_data(dx, y, dy.data<float>(), gamma.data<float>(), mean, inv_std,
+                                       dgamma, dbeta, dx, extents);
+  }
+  return g;
+}
+
+}  // namespace protolith

@@ -1,0 +1,46 @@
+#include "engine/expect.h"
+
+namespace protolith {
+
+void expect_tensor(const Tensor& tensor, std::string_view name, Device device, DType dtype) {
+  PROTOLITH_CHECK(tensor.defined(), "{} is undefined", name);
+  PROTOLITH_CHECK(tensor.dtype() == dtype, "{} is {}, expected {}", name, to_string(tensor.dtype()),
+                  to_string(dtype));
+  PROTOLITH_CHECK(tensor.device() == device, "{} is on {}, expected {}", name,
+                  to_string(tensor.device()), to_string(device));
+}
+
+void expect_rank(const Tensor& tensor, std::string_view name, Device device, int rank,
+                 DType dtype) {
+  expect_tensor(tensor, name, device, dtype);
+  PROTOLITH_CHECK(tensor.shape().rank() == rank, "{} has shape {}, expected rank {}", name,
+                  to_string(tensor.shape()), rank);
+}
+
+void expect_shape(const Tensor& tensor, std::string_view name, Device device, const Shape& shape,
+                  DType dtype) {
+  expect_tensor(tensor, name, device, dtype);
+  PROTOLITH_CHECK(tensor.shape() == shape, "{} has shape {}, expected {}", name,
+                  to_string(tensor.shape()), to_string(shape));
+}
+
+Shape convolution_shape(const Shape& x, const Shape& weight, std::int64_t stride,
+                        std::int64_t padding) {
+  PROTOLITH_CHECK(x.rank() == 4 && weight.rank() == 4 && x[3] == weight[3],
+                  "cannot convolve {} (NHWC) with filters {} (KRSC)", to_string(x),
+                  to_string(weight));
+  PROTOLITH_CHECK(stride >= 1 && padding >= 0 && x[1] + 2 * padding >= weight[1] &&
+                      x[2] + 2 * padding >= weight[2],
+                  "filters {} with stride {}, padding {} do not fit images {}", to_string(weight),
+                  stride, padding, to_string(x));
+  return {x[0], (x[1] + 2 * padding - weight[1]) / stride + 1,
+          (x[2] + 2 * padding - weight[2]) / stride + 1, weight[0]};
+}
+
+Shape pooled_shape(const Shape& x) {
+  PROTOLITH_CHECK(x.rank() == 4 && x[1] >= 2 && x[2] >= 2,
+                  "a 2x2 pool needs images of at least 2x2 pixels (NHWC), got {}", to_string(x));
+  return {x[0], x[1] / 2, x[2] / 2, x[3]};
+}
+
+}  // namespace protolith

@@ -1,0 +1,54 @@
+#include "engine/ops/distance.h"
+
+namespace protolith::ops {
+
+Variable reshape(Backend&, const Variable& x, Shape shape) {
+  auto back = [original = x.value().shape()](const Tensor& dy) -> std::vector<Tensor> {
+    return {dy.reshaped(original)};
+  };
+  return Variable::result(x.value().reshaped(shape), {x}, std::move(back));
+}
+
+Variable rows(Backend& backend, const Variable& x, std::int64_t begin, std::int64_t end) {
+  auto back = [&backend, shape = x.value().shape(), begin,
+               end](const Tensor& dy) -> std::vector<Tensor> {
+    Tensor dx = backend.empty(shape);
+    if (begin > 0) backend.fill(dx.rows(0, begin), 0.0F);
+    if (end < shape[0]) backend.fill(dx.rows(end, shape[0]), 0.0F);
+    backend.copy(dy, dx.rows(begin, end));
+    return {dx};
+  };
+  return Variable::result(x.value().rows(begin, end), {x}, std::move(back));
+}
+
+Variable segment_mean(Backend& backend, const Variable& x, std::int64_t length) {
+  auto back = [&backend, length](const Tensor& dy) -> std::vector<Tensor> {
+    return {backend.segment_mean_backward(dy, length)};
+  };
+  return Variable::result(backend.segment_mean(x.value(), length), {x}, std::move(back));
+}
+
+Variable squared_distances(Backend& backend, const Variable& queries, const Variable& prototypes,
+                           DistanceMethod method) {
+  auto back = [&backend, q = queries.value(),
+               c = prototypes.value()](const Tensor& dy) -> std::vector<Tensor> {
+    DistanceGradients g = backend.squared_distances_backward(q, c, dy);
+    return {g.dqueries, g.dprototypes};
+  };
+  return Variable::result(backend.squared_distances(queries.value(), prototypes.value(), method),
+                          {queries, prototypes}, std::move(back));
+}
+
+LeakySoftmaxLoss leaky_softmax_loss(Backend& backend, const Variable& distances,
+                                    const Tensor& labels, LeakyDistance metric,
+                                    LossDiagnostics* diagnostics) {
+  LossResult result = backend.leaky_softmax_loss(distances.value(), labels, metric,
+                                                 distances.needs_gradient(), diagnostics);
+  auto back = [&backend, gradient = result.gradient](const Tensor& dloss) -> std::vector<Tensor> {
+    return {backend.scale(gradient, dloss)};
+  };
+  Variable loss = Variable::result(backend.mean(result.loss), {distances}, std::move(back));
+  return {std::move(loss), std::move(result.loss), std::move(result.hit)};
+}
+
+}  // namespace protolith::ops
