@@ -1,0 +1,38 @@
+// What all reference operations share: arrays of doubles with explicit extents. The operations of
+// this folder are the plainest possible statement of the arithmetic, in double precision; every
+// backend is compared with them, and they are compared with finite differences.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace protolith::reference {
+
+using Array = std::vector<double>;
+using Bytes = std::vector<std::uint8_t>;
+
+/// An array of `count` zeros.
+inline Array zeros(std::int64_t count) {
+  return Array(static_cast<std::size_t>(count), 0.0);
+}
+
+/// Extents of an NHWC activation.
+struct Extents {
+  std::int64_t images = 0, height = 0, width = 0, channels = 0;
+
+  std::int64_t rows() const { return images * height * width; }
+  std::int64_t elements() const { return rows() * channels; }
+  /// The flat index of element (n, y, x, c).
+  std::size_t at(std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t c) const {
+    return static_cast<std::size_t>(((n * height + y) * width + x) * channels + c);
+  }
+  friend bool operator==(const Extents&, const Extents&) = default;
+};
+
+/// The flat index of element (row, column) of a matrix with `columns` columns.
+inline std::size_t at(std::int64_t row, std::int64_t columns, std::int64_t column) {
+  return static_cast<std::size_t>(row * columns + column);
+}
+
+}  // namespace protolith::reference
