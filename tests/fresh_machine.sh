@@ -3,7 +3,6 @@
 # folder, clones this repository's HEAD into it and runs the quick start and the tests there.
 # Needs root, debootstrap and the host's own apt sources; changes nothing outside the folder.
 set -euo pipefail
-cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'EOF'
@@ -30,6 +29,8 @@ command -v debootstrap >/dev/null || {
   echo "fresh_machine.sh: debootstrap is missing: apt-get install debootstrap" >&2
   exit 1
 }
+machine=$(realpath -m "$machine")
+cd "$(dirname "$0")/.."
 suite=bookworm
 
 # The mirror that this host takes its packages from: the first http source that names the suite.
@@ -61,7 +62,6 @@ debootstrap --variant=minbase "$suite" "$machine" "$mirror" >"$machine.log" 2>&1
   exit 1
 }
 rm -f "$machine.log"
-machine=$(cd "$machine" && pwd)
 
 # The host's way to its packages: sources, their keys, proxies, name resolution.
 rm -rf "$machine/etc/apt/sources.list" "$machine/etc/apt/sources.list.d"

@@ -2,7 +2,6 @@
 # From a fresh clone to two trained networks: installs, builds, trains SED and LSED with the same
 # seed (so the same episodes) and compares them on the same test episodes.
 set -euo pipefail
-cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'EOF'
@@ -33,11 +32,13 @@ if [[ $data && ! -d $data ]]; then
 fi
 
 if [[ $data ]]; then
-  options=(--preset omniglot-1shot --data "omniglot:$(cd "$data" && pwd)" --episodes "${episodes:-500}")
+  data=$(cd "$data" && pwd)  # before this script changes its own folder
+  options=(--preset omniglot-1shot --data "omniglot:$data" --episodes "${episodes:-500}")
 else
   options=(--preset demo --episodes "${episodes:-400}")
 fi
 
+cd "$(dirname "$0")/.."
 third_party/install.sh
 if command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER:-ccache}
