@@ -25,14 +25,14 @@ check() {
   fi
 }
 
-# Training and evaluation of the demo by a sanitized program; --quiet keeps progress away.
+# The functions below run as conditions, where bash ignores `set -e`: hence every &&.
+
+# Training and evaluation of the demo by a sanitized program.
 sanitized() {
   local program=build/$1/protolith run=$scratch/$1
-  cmake --preset "$1"
-  cmake --build --preset "$1" -j "${JOBS:-$(nproc)}"
-  TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1" \
-    "$program" train --preset demo --metric lsed --episodes 200 --epoch-episodes 50 --quiet --out "$run"
-  TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1" \
+  local -x TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1"
+  cmake --preset "$1" && cmake --build --preset "$1" -j "${JOBS:-$(nproc)}" &&
+    "$program" train --preset demo --metric lsed --episodes 200 --epoch-episodes 50 --quiet --out "$run" &&
     "$program" eval "$run" --quiet
 }
 
@@ -40,26 +40,28 @@ train_demo() {
   build/ci/protolith train --preset demo --metric lsed --epoch-episodes 50 --quiet "$@"
 }
 
-same_runs() { cmp "$1/best.safetensors" "$2/best.safetensors" && cmp "$1/last.safetensors" "$2/last.safetensors"; }
+same_runs() {
+  cmp "$1/best.safetensors" "$2/best.safetensors" && cmp "$1/last.safetensors" "$2/last.safetensors"
+}
 
 repeated() {
-  train_demo --episodes 200 --out "$scratch/first"
-  train_demo --episodes 200 --out "$scratch/second"
-  same_runs "$scratch/first" "$scratch/second"
+  train_demo --episodes 200 --out "$scratch/first" &&
+    train_demo --episodes 200 --out "$scratch/second" &&
+    same_runs "$scratch/first" "$scratch/second"
 }
 
 # 100 episodes and then 100 more are the 200 of `repeated`.
 resumed() {
-  train_demo --episodes 100 --out "$scratch/resumed"
-  build/ci/protolith train --resume "$scratch/resumed" --episodes 200 --quiet
-  same_runs "$scratch/first" "$scratch/resumed"
+  train_demo --episodes 100 --out "$scratch/resumed" &&
+    build/ci/protolith train --resume "$scratch/resumed" --episodes 200 --quiet &&
+    same_runs "$scratch/first" "$scratch/resumed"
 }
 
 # accuracy METRIC FLOOR: 20-way 1-shot on Omniglot's validation split after 500 training episodes.
 accuracy() {
-  build/ci/protolith train --preset omniglot-1shot --data "omniglot:$PROTOLITH_DATA/omniglot" \
-    --metric "$1" --episodes 500 --quiet --json --out "$scratch/omniglot-$1" | tee "$scratch/$1.json"
-  python3 - "$scratch/$1.json" "$2" <<'EOF'
+  build/ci/protolith train --preset "omniglot-20w1s-$1" \
+    --data "omniglot:$PROTOLITH_DATA/omniglot" --episodes 500 --quiet --json --out "$scratch/omniglot-$1" >"$scratch/$1.json" &&
+    python3 - "$scratch/$1.json" "$2" <<'EOF'
 import json, sys
 reached = json.load(open(sys.argv[1]))["val_accuracy"]
 print(f"validation accuracy {reached:.4f}, must be at least {sys.argv[2]}")

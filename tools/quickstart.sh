@@ -33,9 +33,11 @@ fi
 
 if [[ $data ]]; then
   data=$(cd "$data" && pwd)  # before this script changes its own folder
-  options=(--preset omniglot-1shot --data "omniglot:$data" --episodes "${episodes:-500}")
+  preset=omniglot-20w1s-sed
+  options=(--data "omniglot:$data" --episodes "${episodes:-500}")
 else
-  options=(--preset demo --episodes "${episodes:-400}")
+  preset=demo
+  options=(--episodes "${episodes:-400}")
 fi
 
 cd "$(dirname "$0")/.."
@@ -59,7 +61,7 @@ run=runs/quickstart-$number
 for metric in sed lsed; do
   echo
   echo "== training with --metric $metric"
-  "$program" train "${options[@]}" --metric "$metric" --out "$run/$metric"
+  "$program" train --preset "$preset" "${options[@]}" --metric "$metric" --out "$run/$metric"
 done
 echo
 echo "== test accuracy: LSED, and its difference from SED on the same episodes"
