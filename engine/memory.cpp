@@ -34,6 +34,12 @@ std::size_t round_up(std::size_t value, std::size_t step) {
   return (value + step - 1) / step * step;
 }
 
+/// Bytes of this machine's memory.
+std::size_t physical_memory() {
+  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
 class HostRegion : public MemoryRegion {
  public:
   explicit HostRegion(std::size_t reserved) : reserved_(reserved) {
@@ -118,9 +124,7 @@ std::byte* Storage::data() const {
 }
 
 std::unique_ptr<MemoryRegion> reserve_host_region() {
-  const auto pages = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES));
-  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  return std::make_unique<HostRegion>(round_up(pages * page, kHugePage));
+  return std::make_unique<HostRegion>(round_up(physical_memory(), kHugePage));
 }
 
 Arena::Arena(Device device, std::unique_ptr<MemoryRegion> region)
@@ -129,6 +133,8 @@ Arena::Arena(Device device, std::unique_ptr<MemoryRegion> region)
 Arena::~Arena() = default;
 
 std::shared_ptr<Storage> Arena::allocate(std::size_t bytes) {
+  // Rounding larger sizes up would wrap around.
+  PROTOLITH_CHECK(bytes <= std::size_t{1} << 63, "out of memory: {} bytes asked for", bytes);
   const std::size_t size = round_up(std::max<std::size_t>(bytes, 1), kAlignment);
   auto fit = std::find_if(free_.begin(), free_.end(),
                           [size](const auto& block) { return block.second >= size; });
@@ -188,6 +194,9 @@ void Arena::reset() {
 }
 
 std::shared_ptr<Storage> allocate_host(std::size_t bytes) {
+  PROTOLITH_CHECK(bytes <= physical_memory(),
+                  "out of memory: {} MiB asked for, this machine has {} MiB", bytes >> 20,
+                  physical_memory() >> 20);
   const std::size_t size = round_up(std::max<std::size_t>(bytes, 1), Arena::kAlignment);
   auto* data = static_cast<std::byte*>(std::aligned_alloc(Arena::kAlignment, size));
   PROTOLITH_CHECK(data != nullptr, "out of memory: {} MiB asked for", size >> 20);

@@ -2,6 +2,7 @@
 
 #include <Random123/philox.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -13,8 +14,10 @@ namespace protolith {
 Random::Random(std::uint64_t seed, Purpose purpose, std::uint32_t split, std::uint64_t sequence)
     : key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},
       counter_{0, static_cast<std::uint32_t>(sequence), static_cast<std::uint32_t>(sequence >> 32),
-               static_cast<std::uint32_t>(purpose) << 16 | (split & 0xffffU)},
-      block_{} {}
+               static_cast<std::uint32_t>(purpose) << 16 | split},
+      block_{} {
+  PROTOLITH_CHECK(split <= 0xffffU, "random split {} exceeds 65535; number splits from 0", split);
+}
 
 void Random::refill() {
   const r123::Philox4x32::ctr_type counter{{counter_[0], counter_[1], counter_[2], counter_[3]}};
@@ -33,6 +36,11 @@ std::uint32_t Random::bits() {
 
 float Random::uniform() {
   return static_cast<float>(bits() >> 8) * 0x1p-24F;
+}
+
+float Random::uniform(float low, float high) {
+  // Rounding may reach `high`, which is outside.
+  return std::min(low + (high - low) * uniform(), std::nextafter(high, low));
 }
 
 float Random::normal() {

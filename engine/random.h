@@ -12,14 +12,15 @@ enum class Purpose : std::uint32_t { initial_weights = 1, episode = 2, synthetic
 /// on any number of threads, and always yields the same numbers.
 class Random {
  public:
+  /// Throws Error when `split` exceeds 65535.
   Random(std::uint64_t seed, Purpose purpose, std::uint32_t split = 0, std::uint64_t sequence = 0);
 
   /// 32 random bits.
   std::uint32_t bits();
   /// Uniform in [0, 1), a multiple of 2^-24.
   float uniform();
-  /// Uniform in [low, high).
-  float uniform(float low, float high) { return low + (high - low) * uniform(); }
+  /// Uniform in [low, high), for finite low < high.
+  float uniform(float low, float high);
   /// Standard normal (Box-Muller).
   float normal();
   /// Uniform in [0, bound), unbiased; `bound` at least 1.

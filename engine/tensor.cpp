@@ -39,10 +39,10 @@ Shape::Shape(std::initializer_list<std::int64_t> extents)
 Shape::Shape(std::span<const std::int64_t> extents) {
   PROTOLITH_CHECK(extents.size() <= kMaxRank, "a shape has at most {} extents, got {}", kMaxRank,
                   extents.size());
-  constexpr std::int64_t kMaxElements = std::int64_t{1} << 62;
+  constexpr std::int64_t kMaxElements = std::int64_t{1} << 60;  // their bytes fit 64 bits
   for (const std::int64_t extent : extents) {
     PROTOLITH_CHECK(extent >= 1 && extent <= kMaxElements / elements_,
-                    "invalid shape [{}]: extents are at least 1 and their product at most 2^62",
+                    "invalid shape [{}]: extents are at least 1 and their product at most 2^60",
                     fmt::join(extents, ", "));
     extents_[static_cast<std::size_t>(rank_++)] = extent;
     elements_ *= extent;
@@ -60,6 +60,8 @@ std::string to_string(const Shape& shape) {
 
 Tensor::Tensor(std::shared_ptr<Storage> storage, Shape shape, DType dtype, std::size_t byte_offset)
     : storage_(std::move(storage)), shape_(shape), dtype_(dtype), byte_offset_(byte_offset) {
+  PROTOLITH_CHECK(defined(), "a tensor of shape {} without storage; is its source undefined?",
+                  to_string(shape_));
   PROTOLITH_CHECK(byte_offset_ <= storage_->bytes() && bytes() <= storage_->bytes() - byte_offset_,
                   "tensor {} {} at byte {} does not fit storage of {} bytes", to_string(dtype_),
                   to_string(shape_), byte_offset_, storage_->bytes());

@@ -38,7 +38,7 @@ class Shape {
   static constexpr int kMaxRank = 4;
 
   Shape() = default;
-  /// Throws Error on more than four extents, an extent below 1, or more than 2^62 elements.
+  /// Throws Error on more than four extents, an extent below 1, or more than 2^60 elements.
   Shape(std::initializer_list<std::int64_t> extents);
   explicit Shape(std::span<const std::int64_t> extents);
 
@@ -76,7 +76,10 @@ class Tensor {
   bool defined() const noexcept { return storage_ != nullptr; }
   const Shape& shape() const noexcept { return shape_; }
   DType dtype() const noexcept { return dtype_; }
-  Device device() const { return storage_->device(); }
+  Device device() const {
+    PROTOLITH_CHECK(defined(), "an undefined tensor is on no device");
+    return storage_->device();
+  }
   std::int64_t elements() const noexcept { return shape_.elements(); }
   std::size_t bytes() const { return static_cast<std::size_t>(elements()) * size_of(dtype_); }
 
