@@ -14,6 +14,9 @@ namespace protolith {
 /// What a command may take a part of: `eval`, say, takes data and device options only.
 enum class OptionGroup : std::uint8_t { experiment, data, model, episodes, schedule, device };
 
+/// The group's heading in --help and in files.
+const char* to_string(OptionGroup group);
+
 /// How a value is written in TOML. A toggle is a boolean whose flag needs no value.
 enum class OptionType : std::uint8_t { text, integer, number, boolean, toggle };
 

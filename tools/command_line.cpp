@@ -1,0 +1,113 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <new>
+
+#include "engine/check.h"
+#include "tools/command.h"
+#include "tools/nearest.h"
+
+namespace protolith {
+namespace {
+
+constexpr const char* kDescription =
+    "Protolith trains prototypical networks for few-shot classification with squared Euclidean\n"
+    "(SED) and leaky squared Euclidean (LSED) distances, on an engine of its own.";
+
+constexpr const char* kExamples =
+    "A first run, without any data:\n"
+    "  protolith train --preset demo --metric sed\n"
+    "  protolith train --preset demo --metric lsed\n"
+    "  protolith eval runs/demo-sed-1 --compare runs/demo-lsed-0-0.01-1\n"
+    "\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (after saving).\n"
+    "Each command explains itself: protolith COMMAND --help";
+
+void report(const std::string& message) {
+  std::fflush(stdout);  // results before the error, where both go to one place
+  std::fputs(("protolith: error: " + message + "\n").c_str(), stderr);
+}
+
+/// The options and commands that `app` knows, as they are typed.
+std::vector<std::string> known_words(const CLI::App& app) {
+  std::vector<std::string> words;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) words.push_back("--" + name);
+  }
+  for (const CLI::App* command : app.get_subcommands({})) words.push_back(command->get_name());
+  return words;
+}
+
+/// The command that was given, else the program itself.
+const CLI::App& innermost(const CLI::App& app) {
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  return chosen.empty() ? app : *chosen.front();
+}
+
+/// What was wrong with the command line, and the nearest word that would not have been.
+std::string parse_message(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App& command = innermost(app);
+  std::string message = error.what();
+  const std::vector<std::string> unknown = app.remaining(true);
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !unknown.empty()) {
+    const std::string word = unknown.front().substr(0, unknown.front().find('='));
+    const std::string near = nearest(word, known_words(command));
+    message = fmt::format("unknown argument '{}'; did you mean '{}'?", unknown.front(), near);
+  }
+  const std::string name = &command == &app ? "" : command.get_name() + " ";
+  return fmt::format("{}\nSee: protolith {}--help", message, name);
+}
+
+/// A result that did not reach its reader is a failure, even when it was the last thing to do.
+void flush_results() {
+  PROTOLITH_CHECK(std::fflush(stdout) == 0 && std::ferror(stdout) == 0,
+                  "the results cannot be written to standard output; is its disk full?");
+}
+
+}  // namespace
+
+CommandLine::CommandLine() : app_(std::make_unique<CLI::App>(kDescription, "protolith")) {
+  app_->set_version_flag("--version", "protolith " PROTOLITH_VERSION);
+  app_->footer(kExamples);
+  app_->get_formatter()->column_width(34);
+}
+
+CommandLine::~CommandLine() = default;
+
+CLI::App& CommandLine::add_command(const std::string& name, const std::string& description,
+                                   const std::string& examples, Action action) {
+  CLI::App* command = app_->add_subcommand(name, description);
+  command->footer("Examples:\n" + examples);
+  commands_.emplace_back(command, std::move(action));
+  return *command;
+}
+
+int CommandLine::dispatch(int argc, const char* const* argv) {
+  app_->parse(argc, argv);
+  for (const auto& [command, action] : commands_) {
+    if (!command->parsed()) continue;
+    const int code = action();
+    flush_results();
+    return code;
+  }
+  throw UsageError("a command is needed\n\n" + app_->help());
+}
+
+int CommandLine::run(int argc, const char* const* argv) {
+  try {
+    return dispatch(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app_->exit(error);  // --help, --version
+    report(parse_message(*app_, error));
+    return kExitUsage;
+  } catch (const UsageError& error) {
+    report(error.what());
+    return kExitUsage;
+  } catch (const std::bad_alloc&) {
+    report("out of memory; use fewer classes or images per episode");
+  } catch (const std::exception& error) {
+    report(error.what());
+  }
+  return kExitFailed;
+}
+
+}  // namespace protolith

@@ -1,0 +1,88 @@
+#include "tools/progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <iostream>
+
+namespace protolith {
+namespace {
+
+constexpr double kRedrawSeconds = 0.1;
+
+double steady_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+Progress::Style style_of_stderr(bool quiet) {
+  if (quiet) return Progress::Style::none;
+  return isatty(STDERR_FILENO) == 1 ? Progress::Style::live : Progress::Style::plain;
+}
+
+}  // namespace
+
+Progress::Progress(bool quiet) : Progress(std::cerr, style_of_stderr(quiet), steady_seconds) {}
+
+Progress::Progress(std::ostream& out, Style style, Clock clock)
+    : out_(&out), style_(style), clock_(std::move(clock)), started_(clock_()) {}
+
+Progress::~Progress() {
+  try {
+    finish();
+  } catch (...) {  // a broken terminal must not end the program
+  }
+}
+
+void Progress::start(std::string label, std::int64_t done) {
+  label_ = std::move(label);
+  first_ = done;
+  started_ = clock_();
+  drawn_ = started_ - kRedrawSeconds;  // so that the first update shows
+}
+
+void Progress::update(const ProgressState& state) {
+  if (style_ != Style::live) return;
+  const double now = clock_();
+  if (now - drawn_ < kRedrawSeconds) return;
+  drawn_ = now;
+  const double rate = static_cast<double>(state.done - first_) / std::max(now - started_, 1e-9);
+  std::string text = fmt::format("{}: {}", label_, state.done);
+  if (state.total > 0) text += fmt::format("/{}", state.total);
+  text += fmt::format(" episodes, {:.1f}/s, loss {:.4f}, accuracy {:.2f} %", rate, state.loss,
+                      100 * state.accuracy);
+  if (state.total > 0 && rate > 0) {
+    text += fmt::format(", {} left",
+                        format_duration(static_cast<double>(state.total - state.done) / rate));
+  }
+  erase();
+  *out_ << text << std::flush;
+  visible_ = true;
+}
+
+void Progress::line(const std::string& text) {
+  if (style_ == Style::none) return;
+  erase();
+  *out_ << text << '\n' << std::flush;
+}
+
+void Progress::finish() {
+  erase();
+  *out_ << std::flush;
+}
+
+void Progress::erase() {
+  if (visible_) *out_ << "\r\033[K";
+  visible_ = false;
+}
+
+std::string format_duration(double seconds) {
+  const auto whole = static_cast<std::int64_t>(std::llround(std::clamp(seconds, 0.0, 1e12)));
+  if (whole < 60) return fmt::format("{} s", whole);
+  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);
+}
+
+}  // namespace protolith
