@@ -1,0 +1,9 @@
+#pragma once
+
+namespace protolith::cpu {
+
+/// The instruction set that the kernels run on here, in Highway's words: "AVX3" (AVX-512), "AVX2",
+/// "SCALAR" or "EMU128" (neither). Results may differ in the last bits between them.
+const char* instruction_set();
+
+}  // namespace protolith::cpu

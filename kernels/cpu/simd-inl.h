@@ -1,0 +1,64 @@
+// What the SIMD kernels share; included once per instruction set, after hwy/highway.h.
+#if defined(PROTOLITH_KERNELS_CPU_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PROTOLITH_KERNELS_CPU_SIMD_INL_H_
+#undef PROTOLITH_KERNELS_CPU_SIMD_INL_H_
+#else
+#define PROTOLITH_KERNELS_CPU_SIMD_INL_H_
+#endif
+
+#include <cstdint>
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace protolith::cpu {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// Calls f(d, i) for i = begin, begin + Lanes(d), ...: with full vectors as far as they go, then
+/// with one lane at a time, so that nothing outside [begin, end) is touched.
+template <class F>
+HWY_INLINE void for_vectors(std::int64_t begin, std::int64_t end, const F& f) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = begin;
+  for (; i + lanes <= end; i += lanes) f(d, i);
+  const hn::CappedTag<float, 1> one;
+  for (; i < end; ++i) f(one, i);
+}
+
+/// x <= 0 ? 0 : x, so that NaN stays NaN (Max need not do that).
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V relu(D d, V x) {
+  return hn::IfThenZeroElse(hn::Le(x, hn::Zero(d)), x);
+}
+
+/// The gradient dy through a ReLU whose output was y: y <= 0 ? 0 : dy.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V relu_gradient(D d, V y, V dy) {
+  return hn::IfThenZeroElse(hn::Le(y, hn::Zero(d)), dy);
+}
+
+/// The sum of a[0, count), in double, in an order that depends on the instruction set alone.
+HWY_INLINE double sum_in_double(const float* HWY_RESTRICT a, std::int64_t count) {
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<float, decltype(d)> half;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto even = hn::Zero(d);
+  auto odd = hn::Zero(d);
+  std::int64_t i = 0;
+  for (; i + 2 * lanes <= count; i += 2 * lanes) {
+    even = hn::Add(even, hn::PromoteTo(d, hn::LoadU(half, a + i)));
+    odd = hn::Add(odd, hn::PromoteTo(d, hn::LoadU(half, a + i + lanes)));
+  }
+  double total = hn::GetLane(hn::SumOfLanes(d, hn::Add(even, odd)));
+  for (; i < count; ++i) total += static_cast<double>(a[i]);
+  return total;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace protolith::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
