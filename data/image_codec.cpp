@@ -1,0 +1,103 @@
+#include "data/image_codec.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <string_view>
+
+#include "data/stb_image.h"
+#include "engine/check.h"
+
+namespace protolith {
+namespace {
+
+constexpr std::array<unsigned char, 8> kPngSignature = {0x89, 'P',  'N',  'G',
+                                                        '\r', '\n', 0x1a, '\n'};
+
+constexpr std::array<std::uint32_t, 256> make_crc_table() {
+  std::array<std::uint32_t, 256> table{};
+  for (std::uint32_t i = 0; i < 256; ++i) {
+    std::uint32_t crc = i;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc & 1) != 0 ? crc >> 1 ^ 0xedb88320U : crc >> 1;
+    table[i] = crc;
+  }
+  return table;
+}
+
+/// The CRC-32 of ISO 3309, as PNG's chunks carry it.
+std::uint32_t crc32(std::span<const std::byte> bytes) {
+  static constexpr std::array<std::uint32_t, 256> kTable = make_crc_table();
+  std::uint32_t crc = 0xffffffffU;
+  for (const std::byte b : bytes) {
+    crc = kTable[(crc ^ static_cast<std::uint32_t>(b)) & 0xffU] ^ crc >> 8;
+  }
+  return ~crc;
+}
+
+std::uint32_t big_endian(std::span<const std::byte> bytes) {
+  std::uint32_t value = 0;
+  for (const std::byte b : bytes.first(4)) value = value << 8 | static_cast<std::uint32_t>(b);
+  return value;
+}
+
+bool is_png(std::span<const std::byte> bytes) {
+  return bytes.size() >= kPngSignature.size() &&
+         std::memcmp(bytes.data(), kPngSignature.data(), kPngSignature.size()) == 0;
+}
+
+/// Walks the chunks of a PNG, because stb_image checks no checksum and would decode a damaged file
+/// to wrong pixels without a word.
+void check_png(std::span<const std::byte> bytes, const std::string& name) {
+  std::span<const std::byte> rest = bytes.subspan(kPngSignature.size());
+  while (true) {
+    constexpr std::size_t kFraming = 12;  // length, type, checksum
+    const bool whole = rest.size() >= kFraming && big_endian(rest) <= rest.size() - kFraming;
+    PROTOLITH_CHECK(whole, "{}: the PNG ends after {} bytes, before its last chunk; fetch it again",
+                    name, bytes.size());
+    const std::size_t length = big_endian(rest);
+    const auto typed = rest.subspan(4, 4 + length);
+    const std::string type(reinterpret_cast<const char*>(typed.data()), 4);
+    PROTOLITH_CHECK(crc32(typed) == big_endian(rest.subspan(8 + length)),
+                    "{}: a PNG chunk at byte {} fails its checksum; fetch it again", name,
+                    bytes.size() - rest.size());
+    if (type == "IEND") return;
+    rest = rest.subspan(kFraming + length);
+  }
+}
+
+struct StbFree {
+  void operator()(stbi_uc* pixels) const noexcept { stbi_image_free(pixels); }
+};
+
+}  // namespace
+
+DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channels,
+                          const std::string& name, std::int64_t max_pixels) {
+  if (is_png(bytes)) check_png(bytes, name);
+  constexpr std::size_t kMaxBytes = std::size_t{1} << 30;  // stb_image counts in int
+  PROTOLITH_CHECK(bytes.size() <= kMaxBytes, "{}: {} MiB is too much for one image", name,
+                  bytes.size() >> 20);
+  const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
+  const int size = static_cast<int>(bytes.size());
+  DecodedImage image;
+  image.channels = channels;
+  int stored_channels = 0;
+  PROTOLITH_CHECK(
+      stbi_info_from_memory(data, size, &image.width, &image.height, &stored_channels) != 0,
+      "{}: not a PNG, JPEG or BMP image ({} bytes; {})", name, bytes.size(), stbi_failure_reason());
+  PROTOLITH_CHECK(std::int64_t{image.width} * image.height <= max_pixels,
+                  "{}: {}x{} pixels, at most {} are accepted", name, image.width, image.height,
+                  max_pixels);
+  const std::unique_ptr<stbi_uc, StbFree> pixels(
+      stbi_load_from_memory(data, size, &image.width, &image.height, &stored_channels, channels));
+  PROTOLITH_CHECK(pixels != nullptr, "{}: the image is damaged ({}); fetch it again", name,
+                  stbi_failure_reason());
+  const std::size_t count = static_cast<std::size_t>(image.width) *
+                            static_cast<std::size_t>(image.height) *
+                            static_cast<std::size_t>(channels);
+  image.pixels.assign(pixels.get(), pixels.get() + count);
+  return image;
+}
+
+}  // namespace protolith

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace protolith {
+
+/// Interleaved pixels, row-major.
+struct DecodedImage {
+  std::int32_t width = 0;
+  std::int32_t height = 0;
+  std::int32_t channels = 0;
+  std::vector<std::uint8_t> pixels;  ///< [height, width, channels]
+};
+
+/// Decodes a PNG, JPEG or BMP to `channels` (1: grey, 3: RGB) 8-bit channels. `name` is what error
+/// messages call it. Throws Error when the bytes are none of these, are cut short, fail a PNG
+/// checksum, or describe more than `max_pixels` pixels (checked before anything is allocated).
+DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channels,
+                          const std::string& name, std::int64_t max_pixels = std::int64_t{1} << 26);
+
+}  // namespace protolith

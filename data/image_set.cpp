@@ -1,0 +1,92 @@
+#include "data/image_set.h"
+
+#include <array>
+#include <bit>
+#include <cstring>
+
+#include "data/omniglot.h"
+#include "data/synthetic.h"
+#include "engine/check.h"
+
+namespace protolith {
+namespace {
+
+constexpr std::array<const char*, 4> kSplitNames = {"train", "val", "test", "trainval"};
+
+/// One line per kind of data set: adding a kind is adding a line.
+struct Kind {
+  const char* name;
+  const char* usage;
+  Dataset (*open)(const std::string& argument, const DatasetOptions& options);
+};
+
+constexpr std::array kKinds = {
+    Kind{"omniglot", "omniglot:FOLDER", &open_omniglot},
+    Kind{"synthetic", "synthetic or synthetic:SEED", &open_synthetic},
+};
+
+const Kind& find_kind(const std::string& name, const std::string& spec) {
+  std::string known;
+  for (const Kind& kind : kKinds) {
+    if (name == kind.name) return kind;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", kind.usage);
+  }
+  throw UsageError(fmt::format("unknown data set '{}': expected one of {}", spec, known));
+}
+
+}  // namespace
+
+std::string to_string(Split split) {
+  return kSplitNames.at(static_cast<std::size_t>(split));
+}
+
+Split parse_split(const std::string& name) {
+  for (std::size_t i = 0; i < kSplitNames.size(); ++i) {
+    if (name == kSplitNames[i]) return static_cast<Split>(i);
+  }
+  throw UsageError(fmt::format("unknown split '{}': expected train, val, test or trainval", name));
+}
+
+std::vector<ImageClass> Dataset::classes(Split split) const {
+  if (split != Split::trainval) return splits.at(static_cast<std::size_t>(split));
+  std::vector<ImageClass> both = classes(Split::train);
+  const std::vector<ImageClass>& val = splits[static_cast<std::size_t>(Split::val)];
+  both.insert(both.end(), val.begin(), val.end());
+  return both;
+}
+
+DatasetSpec parse_dataset_spec(const std::string& spec) {
+  const std::size_t colon = spec.find(':');
+  DatasetSpec parsed{spec.substr(0, colon),
+                     colon == std::string::npos ? std::string() : spec.substr(colon + 1)};
+  find_kind(parsed.kind, spec);
+  return parsed;
+}
+
+Dataset open_dataset(const std::string& spec, const DatasetOptions& options) {
+  const DatasetSpec parsed = parse_dataset_spec(spec);
+  return find_kind(parsed.kind, spec).open(parsed.argument, options);
+}
+
+std::uint64_t hash_bytes(const void* data, std::size_t bytes) {
+  static_assert(std::endian::native == std::endian::little);
+  constexpr std::uint64_t kPrime = 0x100000001b3U;
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  const auto mix = [&hash](std::uint64_t word) {
+    hash = (hash ^ word) * kPrime;
+    hash ^= hash >> 32;  // a product moves bits up only
+  };
+  const auto* next = static_cast<const std::byte*>(data);
+  for (std::size_t left = bytes; left > 0;) {
+    std::uint64_t word = 0;
+    const std::size_t step = left < sizeof(word) ? left : sizeof(word);
+    std::memcpy(&word, next, step);
+    mix(word);
+    next += step;
+    left -= step;
+  }
+  mix(bytes);
+  return hash;
+}
+
+}  // namespace protolith
