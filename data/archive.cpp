@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <memory>
 
 #include "engine/check.h"
@@ -71,20 +70,6 @@ void read_archive(const std::filesystem::path& file, std::size_t max_member_byte
     const std::string member = path;
     take(member, read_entry(reader.get(), name, member, max_member_bytes));
   }
-}
-
-std::vector<std::byte> read_file(const std::filesystem::path& file, std::size_t max_bytes) {
-  std::error_code error;
-  const std::uintmax_t size = std::filesystem::file_size(file, error);
-  PROTOLITH_CHECK(!error, "cannot read {}: {}", file.string(), error.message());
-  PROTOLITH_CHECK(size <= max_bytes, "{} has {} bytes, at most {} are accepted", file.string(),
-                  size, max_bytes);
-  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
-  std::ifstream stream(file, std::ios::binary);
-  stream.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  PROTOLITH_CHECK(stream.good() || bytes.empty(), "cannot read {}: {}", file.string(),
-                  std::strerror(errno));
-  return bytes;
 }
 
 }  // namespace protolith

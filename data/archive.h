@@ -16,7 +16,4 @@ void read_archive(const std::filesystem::path& file, std::size_t max_member_byte
                   const std::function<bool(const std::string&)>& wanted,
                   const std::function<void(const std::string&, std::vector<std::byte>)>& take);
 
-/// The bytes of a file. Throws Error when it cannot be read or has more than `max_bytes` bytes.
-std::vector<std::byte> read_file(const std::filesystem::path& file, std::size_t max_bytes);
-
 }  // namespace protolith

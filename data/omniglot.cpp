@@ -13,6 +13,7 @@
 #include "data/image_codec.h"
 #include "data/posix_file.h"
 #include "engine/check.h"
+#include "engine/file.h"
 
 namespace protolith {
 namespace {

@@ -226,6 +226,8 @@ class Backend {
   /// One step over flat buffers; `step` counts from 1.
   virtual void adam_step(const Tensor& parameters, const Tensor& gradients, const Tensor& m,
                          const Tensor& v, const AdamOptions& options, std::int64_t step) = 0;
+  /// table [rows, features], indices i32 [N] -> [N, features].
+  virtual Tensor gather_rows(const Tensor& table, const Tensor& indices) = 0;
   /// images u8 [M,H,W,C], indices and turns i32 [N] -> f32 [N,H,W,C]; scale, shift [C].
   virtual Tensor episode_gather(const Tensor& images, const Tensor& indices, const Tensor& turns,
                                 const Tensor& scale, const Tensor& shift) = 0;

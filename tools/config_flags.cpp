@@ -49,7 +49,9 @@ ConfigFlags::ConfigFlags(CLI::App& command, std::initializer_list<OptionGroup> g
     : command_(&command) {
   const Config shown = resolve_config({}, {});
   for (const ConfigOption& option : config_options()) {
-    if (std::find(groups.begin(), groups.end(), option.group) == groups.end()) continue;
+    if (!option.has_flag || std::find(groups.begin(), groups.end(), option.group) == groups.end()) {
+      continue;
+    }
     add_flag(command, option, shown);
     if (option.group == OptionGroup::experiment) add_file_flags(command);
     options_.push_back(&option);

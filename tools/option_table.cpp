@@ -270,7 +270,8 @@ void add_schedule_options(std::vector<ConfigOption>& options) {
       "epochs at most"));
   options.push_back(boolean(
       "trainval", group, OptionType::toggle, [](auto& c) -> auto& { return c.trainval; },
-      "train on the training and validation classes together"));
+      "train on the training and validation classes together; set by --trainval RUN"));
+  options.back().has_flag = false;
 }
 
 void add_optimizer_options(std::vector<ConfigOption>& options) {

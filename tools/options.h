@@ -32,6 +32,8 @@ struct ConfigOption {
   std::function<std::string(const Config&)> get;
   /// Throws UsageError that says what the value must be; apply() adds whose value it was.
   std::function<void(Config&, const std::string&)> set;
+  /// False for what a command sets by a flag of its own, such as train's --trainval RUN.
+  bool has_flag = true;
 
   std::string flag() const;
 };

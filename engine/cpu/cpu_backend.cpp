@@ -119,6 +119,20 @@ void CpuBackend::adam_step(const Tensor& parameters, const Tensor& gradients, co
                  {options.learning_rate, options.beta1, options.beta2, options.epsilon, step});
 }
 
+Tensor CpuBackend::gather_rows(const Tensor& table, const Tensor& indices) {
+  expect_rank(table, "gather table", device(), 2);
+  expect_rank(indices, "gather indices", device(), 1, DType::i32);
+  const std::int64_t features = table.shape()[1];
+  Tensor rows = empty({indices.elements(), features}, DType::f32);
+  float* target = rows.data<float>();
+  for (const std::int32_t index : indices.host_span<std::int32_t>()) {
+    PROTOLITH_CHECK(index >= 0 && index < table.shape()[0], "row {} of {} rows", index,
+                    table.shape()[0]);
+    target = std::copy_n(table.data<float>() + index * features, features, target);
+  }
+  return rows;
+}
+
 Tensor CpuBackend::episode_gather(const Tensor& images, const Tensor& indices, const Tensor& turns,
                                   const Tensor& scale, const Tensor& shift) {
   expect_rank(images, "gather images", device(), 4, DType::u8);

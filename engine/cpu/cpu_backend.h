@@ -78,6 +78,7 @@ class CpuBackend final : public Backend {
 
   void adam_step(const Tensor& parameters, const Tensor& gradients, const Tensor& m,
                  const Tensor& v, const AdamOptions& options, std::int64_t step) override;
+  Tensor gather_rows(const Tensor& table, const Tensor& indices) override;
   Tensor episode_gather(const Tensor& images, const Tensor& indices, const Tensor& turns,
                         const Tensor& scale, const Tensor& shift) override;
 

@@ -1,0 +1,121 @@
+// Few-shot evaluation: with running statistics an image's embedding does not depend on its
+// episode, so each image is embedded once and an episode is a gather and a distance matrix.
+#include <algorithm>
+#include <unordered_map>
+
+#include "tools/learner.h"
+
+namespace protolith {
+namespace {
+
+/// An image and its quarter turns as one number.
+std::int64_t view_key(std::int32_t image, std::int32_t turns) {
+  return std::int64_t{image} * 4 + turns;
+}
+
+/// The distinct (image, turns) pairs of some episodes, numbered in order of appearance.
+class Views {
+ public:
+  void add(const Episode& episode) {
+    for (std::size_t i = 0; i < episode.images.size(); ++i) {
+      const auto next = static_cast<std::int32_t>(images_.size());
+      if (rows_.emplace(view_key(episode.images[i], episode.turns[i]), next).second) {
+        images_.push_back(episode.images[i]);
+        turns_.push_back(episode.turns[i]);
+      }
+    }
+  }
+  std::vector<std::int32_t> rows_of(const Episode& episode) const {
+    std::vector<std::int32_t> rows(episode.images.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      rows[i] = rows_.at(view_key(episode.images[i], episode.turns[i]));
+    }
+    return rows;
+  }
+  const std::vector<std::int32_t>& images() const noexcept { return images_; }
+  const std::vector<std::int32_t>& turns() const noexcept { return turns_; }
+
+ private:
+  std::unordered_map<std::int64_t, std::int32_t> rows_;
+  std::vector<std::int32_t> images_, turns_;
+};
+
+constexpr std::int64_t kBatch = 256;
+
+/// Embeddings [views, features]. Every batch has kBatch images (the last one is filled up), so that
+/// an embedding does not depend on how many there are.
+Tensor embed_views(Backend& backend, Conv4& model, const ResidentImages& images, const Views& views,
+                   const EvaluationOptions& options, std::int64_t all) {
+  const auto count = static_cast<std::int64_t>(views.images().size());
+  Tensor table = backend.persistent({count, model.features()});
+  for (std::int64_t begin = 0; begin < count; begin += kBatch) {
+    const std::int64_t end = std::min(begin + kBatch, count);
+    std::vector<std::int32_t> index(views.images().begin() + begin, views.images().begin() + end);
+    std::vector<std::int32_t> turns(views.turns().begin() + begin, views.turns().begin() + end);
+    index.resize(kBatch, index.back());
+    turns.resize(kBatch, turns.back());
+    const Tensor embedded = model.embed(gather(backend, images, index, turns));
+    backend.copy(embedded.rows(0, end - begin), table.rows(begin, end));
+    backend.end_step();
+    if (options.progress && !options.progress(end, all)) return {};
+  }
+  return table;
+}
+
+void score(Backend& backend, const Tensor& embeddings, const Episode& episode,
+           const EpisodeSampler& sampler, const EvaluationOptions& options, EpisodeScores& scores) {
+  const ops::LeakySoftmaxLoss result =
+      prototypical_loss(backend, Variable(embeddings), upload(backend, episode.labels),
+                        layout_of(sampler.shape()), options.metric, options.distance);
+  scores.loss.push_back(backend.to_host(result.loss.value()).host_span<float>()[0]);
+  scores.accuracy.push_back(backend.to_host(backend.mean(result.hit)).host_span<float>()[0]);
+}
+
+EpisodeScores evaluate_with_episode_statistics(Backend& backend, Conv4& model,
+                                               const ResidentImages& images,
+                                               const EpisodeSampler& sampler, std::uint64_t first,
+                                               std::int64_t count,
+                                               const EvaluationOptions& options) {
+  EpisodeScores scores;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Episode episode = sampler.sample(first + static_cast<std::uint64_t>(i));
+    score(backend,
+          model.embed_with_batch_statistics(gather(backend, images, episode.images, episode.turns)),
+          episode, sampler, options, scores);
+    backend.end_step();
+    if (options.progress && !options.progress(i + 1, count)) break;
+  }
+  return scores;
+}
+
+}  // namespace
+
+EpisodeScores evaluate(Backend& backend, Conv4& model, const ResidentImages& images,
+                       const EpisodeSampler& sampler, std::uint64_t first, std::int64_t count,
+                       const EvaluationOptions& options) {
+  backend.end_step();
+  if (options.episode_statistics) {
+    return evaluate_with_episode_statistics(backend, model, images, sampler, first, count, options);
+  }
+  std::vector<Episode> episodes;
+  Views views;
+  for (std::int64_t i = 0; i < count; ++i) {
+    episodes.push_back(sampler.sample(first + static_cast<std::uint64_t>(i)));
+    views.add(episodes.back());
+  }
+  const auto images_to_embed = static_cast<std::int64_t>(views.images().size());
+  const std::int64_t all = images_to_embed + count;
+  EpisodeScores scores;
+  const Tensor table = embed_views(backend, model, images, views, options, all);
+  if (!table.defined()) return scores;
+  for (const Episode& episode : episodes) {
+    const Tensor rows = upload(backend, views.rows_of(episode));
+    score(backend, backend.gather_rows(table, rows), episode, sampler, options, scores);
+    backend.end_step();
+    const auto done = images_to_embed + static_cast<std::int64_t>(scores.loss.size());
+    if (options.progress && !options.progress(done, all)) break;
+  }
+  return scores;
+}
+
+}  // namespace protolith

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "data/episode.h"
+#include "data/image_set.h"
+#include "engine/optimizer.h"
+#include "models/protonet.h"
+#include "tools/config.h"
+
+namespace protolith {
+
+/// A data set's images on the backend's device.
+struct ResidentImages {
+  Tensor pixels;        ///< u8 [M,H,W,C]
+  Tensor scale, shift;  ///< [C]
+};
+
+/// Shares the host's memory when the device is the host, else copies.
+ResidentImages make_resident(Backend& backend, const Dataset& dataset);
+
+/// A step tensor with these numbers.
+Tensor upload(Backend& backend, std::span<const std::int32_t> values);
+
+/// Images of a data set by index and quarter turn -> f32 [N,H,W,C].
+Tensor gather(Backend& backend, const ResidentImages& images, std::span<const std::int32_t> indices,
+              std::span<const std::int32_t> turns);
+
+EpisodeShape episode_shape(const EpisodeConfig& config);
+EpisodeLayout layout_of(const EpisodeShape& shape);
+
+/// The encoder that `config` describes for the images of `dataset`; not initialised.
+Conv4Options encoder_options(const Config& config, const Dataset& dataset);
+
+/// A model in training: one call is one episode.
+class Learner {
+ public:
+  struct StepResult {
+    double loss = 0;      ///< mean over the queries
+    double accuracy = 0;  ///< share of the queries whose nearest prototype is right
+  };
+
+  /// Initialises the model from config.seed.
+  Learner(Backend& backend, const Config& config, const Dataset& dataset);
+
+  /// Forward, backward, Adam. The parameters are untouched when the loss is not finite: the step
+  /// throws Error.
+  StepResult step(const Episode& episode, const EpisodeShape& shape);
+
+  Conv4& model() noexcept { return model_; }
+  Adam& optimizer() noexcept { return optimizer_; }
+  const ResidentImages& images() const noexcept { return images_; }
+
+ private:
+  Backend& backend_;
+  Metric metric_;
+  DistanceMethod distance_;
+  bool composed_;
+  ResidentImages images_;
+  Conv4 model_;
+  Adam optimizer_;
+};
+
+/// Scores of consecutive episodes.
+struct EpisodeScores {
+  std::vector<double> accuracy, loss;
+};
+
+struct Estimate {
+  double mean = 0;
+  double ci95 = 0;  ///< half the 95 % interval, 1.96 s / sqrt(n); 0 for one value
+};
+/// Throws Error on no values.
+Estimate estimate(std::span<const double> values);
+
+/// How a model is scored.
+struct EvaluationOptions {
+  Metric metric;
+  DistanceMethod distance = DistanceMethod::gemm;
+  /// Batch statistics of each episode instead of the running ones.
+  bool episode_statistics = false;
+  /// Called with the number of finished units and all of them; may be empty. Returning false stops
+  /// the evaluation after the current episode.
+  std::function<bool(std::int64_t done, std::int64_t all)> progress;
+};
+
+/// Scores episodes [first, first + count) of `sampler`. With running statistics every image is
+/// embedded once, however many episodes show it. Ends the backend's current step.
+EpisodeScores evaluate(Backend& backend, Conv4& model, const ResidentImages& images,
+                       const EpisodeSampler& sampler, std::uint64_t first, std::int64_t count,
+                       const EvaluationOptions& options);
+
+}  // namespace protolith

@@ -1,0 +1,21 @@
+// What train, eval and bench share: opening the device and the data set that options describe.
+#pragma once
+
+#include <memory>
+
+#include "data/image_set.h"
+#include "engine/backend.h"
+#include "tools/config.h"
+
+namespace protolith {
+
+/// The backend that config.device names. Throws UsageError when it cannot be had.
+std::unique_ptr<Backend> open_backend(const Config& config);
+
+/// The data set that `spec` names; warnings go to stderr unless `quiet`.
+Dataset open_data(const std::string& spec, bool quiet);
+
+/// "protolith: warning: ..." on stderr.
+void warn(const std::string& message);
+
+}  // namespace protolith

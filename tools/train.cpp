@@ -1,0 +1,141 @@
+// `protolith train`: trains a model into a run folder, continues one, or retrains on train + val.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "tools/command.h"
+#include "tools/interrupt.h"
+#include "tools/session.h"
+#include "tools/trainer.h"
+
+namespace protolith {
+namespace {
+
+struct TrainFlags {
+  ConfigFlags config;
+  OutputFlags output;
+  std::string out, resume, trainval;
+};
+
+/// The configuration of a retraining on train + val: as many epochs as the run's best one took,
+/// plus its patience, as the reference implementation of Prototypical Networks does.
+Config trainval_config(const TrainFlags& flags) {
+  const RunFolder source = RunFolder::open(flags.trainval);
+  Config config = source.config();
+  PROTOLITH_CHECK_USAGE(!config.trainval, "{} is itself a retraining on train + val",
+                        flags.trainval);
+  const TrainingState state = read_training_state(source.last_checkpoint());
+  PROTOLITH_CHECK_USAGE(state.best_epoch >= 1, "{} has no validated epoch yet; train it further",
+                        flags.trainval);
+  config.trainval = true;
+  config.train.episodes = (state.best_epoch + config.patience) * config.epoch_episodes;
+  return flags.config.over(config);
+}
+
+Config configuration(const TrainFlags& flags) {
+  PROTOLITH_CHECK_USAGE(flags.resume.empty() || flags.trainval.empty(),
+                        "--resume and --trainval exclude each other");
+  if (flags.resume.empty() && flags.trainval.empty()) return flags.config.resolve();
+  PROTOLITH_CHECK_USAGE(!flags.config.has_file(),
+                        "--config does not go with --resume or --trainval: they take the run's own "
+                        "config.toml");
+  if (!flags.trainval.empty()) return trainval_config(flags);
+  PROTOLITH_CHECK_USAGE(flags.out.empty(), "--resume continues in its own folder; drop --out");
+  return flags.config.over(RunFolder::open(flags.resume).config());
+}
+
+void report(const Trainer& trainer, const Config& config, const RunFolder& folder, double seconds,
+            bool as_json) {
+  const TrainingState& state = trainer.state();
+  if (as_json) {
+    nlohmann::json result{
+        {"episodes", state.episodes}, {"seconds", seconds}, {"run", folder.path().string()}};
+    if (!config.trainval) {
+      result.update({{"val_accuracy", state.best_accuracy},
+                     {"val_loss", state.best_loss},
+                     {"best_epoch", state.best_epoch}});
+    }
+    print_json(result);
+    return;
+  }
+  std::string text = fmt::format("{} episodes in {}", state.episodes, format_duration(seconds));
+  if (!config.trainval) {
+    text += fmt::format("; best epoch {}: validation loss {:.4f}, accuracy {:.2f} %",
+                        state.best_epoch, state.best_loss, 100 * state.best_accuracy);
+  }
+  const std::string run = folder.path().string();
+  std::fputs(fmt::format("{}\nrun folder: {}\nnext: protolith eval {}\n", text, run, run).c_str(),
+             stdout);
+}
+
+int train(const TrainFlags& flags) {
+  const auto start = std::chrono::steady_clock::now();
+  const Config config = configuration(flags);
+  if (flags.config.print_config(config, flags.output.json)) return kExitDone;
+  const InterruptGuard interrupt;
+  const std::unique_ptr<Backend> backend = open_backend(config);
+  const Dataset dataset = open_data(config.data, flags.output.quiet);
+  const bool resumed = !flags.resume.empty();
+  // A new folder is made once the episodes are known to fit the data set.
+  if (!resumed) check_episodes(config, dataset);
+  const RunFolder folder =
+      resumed ? RunFolder::open(flags.resume) : RunFolder::create(config, flags.out);
+  Trainer trainer(*backend, config, dataset, folder);
+  if (resumed) {
+    const std::string warning = trainer.resume();
+    if (!warning.empty()) warn(warning);
+    folder.write_config(config);
+  }
+  Progress progress(flags.output.quiet);
+  progress.line(fmt::format("{} in {}: {}, {} on {}", resumed ? "resuming" : "training",
+                            folder.path().string(), to_string(config.metric), config.data,
+                            backend->description()));
+  const Trainer::Outcome outcome = trainer.run(progress, [&] { return interrupt.requested(); });
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  if (outcome == Trainer::Outcome::interrupted) {
+    std::fputs(fmt::format("interrupted after {} episodes; continue with: protolith train "
+                           "--resume {}\n",
+                           trainer.state().episodes, folder.path().string())
+                   .c_str(),
+               stderr);
+    return kExitInterrupted;
+  }
+  report(trainer, config, folder, elapsed.count(), flags.output.json);
+  return kExitDone;
+}
+
+}  // namespace
+
+void add_train_command(CommandLine& program) {
+  const auto flags = std::make_shared<TrainFlags>();
+  CLI::App& command = program.add_command(
+      "train", "Train a model into a run folder, or continue one",
+      "  protolith train                                    (preset demo: synthetic data)\n"
+      "  protolith train --preset omniglot-20w1s-lsed --data omniglot:data/omniglot\n"
+      "  protolith train --preset omniglot-20w1s-sed --data omniglot:data/omniglot \\\n"
+      "      --episodes 10000 --out runs/sed\n"
+      "  protolith train --resume runs/sed --episodes 20000\n"
+      "  protolith train --trainval runs/sed --out runs/sed-trainval\n"
+      "\n"
+      "Ctrl-C saves and exits with 130; --resume continues with the same numbers.",
+      [flags] { return train(*flags); });
+  flags->config =
+      ConfigFlags(command, {OptionGroup::experiment, OptionGroup::data, OptionGroup::model,
+                            OptionGroup::episodes, OptionGroup::schedule, OptionGroup::device});
+  command.add_option("--out", flags->out, "the run folder to create (default: runs/NAME)")
+      ->type_name("RUN")
+      ->group("Output");
+  command.add_option("--resume", flags->resume, "continue this run from its last checkpoint")
+      ->type_name("RUN")
+      ->group("Experiment");
+  command
+      .add_option("--trainval", flags->trainval,
+                  "retrain on the training and validation classes together, with RUN's settings, "
+                  "for its best epoch + patience epochs, saving the last model")
+      ->type_name("RUN")
+      ->group("Experiment");
+  flags->output.add_to(command);
+}
+
+}  // namespace protolith

@@ -1,0 +1,234 @@
+#include "tools/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "tools/options.h"
+
+namespace protolith {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+CheckpointInfo checkpoint_info(const Config& config, const Dataset& dataset) {
+  return {encoder_options(config, dataset), config.metric, config.distance, dataset.preprocessing};
+}
+
+EpisodeSampler training_sampler(const Config& config, const Dataset& dataset) {
+  const Split split = config.trainval ? Split::trainval : Split::train;
+  return {dataset.classes(split), episode_shape(config.train), config.seed, split};
+}
+
+EpisodeSampler validation_sampler(const Config& config, const Dataset& dataset) {
+  return {dataset.classes(Split::val), episode_shape(config.val), config.seed, Split::val};
+}
+
+/// The lines of `a` that `b` lacks.
+std::string lines_missing(const std::string& a, const std::string& b) {
+  const auto lines = [](const std::string& text) {
+    std::vector<std::string> result(1);
+    for (const char c : text) {
+      if (c == '\n') {
+        result.emplace_back();
+      } else {
+        result.back() += c;
+      }
+    }
+    return result;
+  };
+  const std::vector<std::string> of_b = lines(b);
+  const std::set<std::string> known(of_b.begin(), of_b.end());
+  std::string missing;
+  for (const std::string& line : lines(a)) {
+    if (!known.contains(line)) missing += (missing.empty() ? "" : ", ") + line;
+  }
+  return missing;
+}
+
+}  // namespace
+
+std::string run_identity(const Config& config, const Dataset& dataset) {
+  // Where it runs, how long, and what is tested afterwards do not change the trained numbers.
+  static const std::set<std::string> kFree{
+      "preset",    "data",       "episodes",      "patience", "max_epochs", "test_way",
+      "test_shot", "test_query", "test_episodes", "device",   "threads",    "deterministic"};
+  std::string identity = fmt::format("data = {} {} {:016x}", dataset.kind, dataset.preprocessing,
+                                     dataset.content_hash);
+  for (const auto& [key, value] : to_json(config).items()) {
+    if (!kFree.contains(key)) identity += fmt::format("\n{} = {}", key, value.dump());
+  }
+  return identity;
+}
+
+void check_episodes(const Config& config, const Dataset& dataset) {
+  training_sampler(config, dataset);
+  if (!config.trainval) validation_sampler(config, dataset);
+}
+
+Trainer::Trainer(Backend& backend, Config config, const Dataset& dataset, const RunFolder& folder)
+    : backend_(backend),
+      config_(std::move(config)),
+      folder_(folder),
+      info_(checkpoint_info(config_, dataset)),
+      learner_(backend, config_, dataset),
+      training_(training_sampler(config_, dataset)) {
+  if (!config_.trainval) {
+    validation_ = std::make_unique<EpisodeSampler>(validation_sampler(config_, dataset));
+  }
+  state_.identity = run_identity(config_, dataset);
+  state_.machine = backend.description();
+}
+
+std::string Trainer::resume() {
+  const auto file = folder_.last_checkpoint();
+  // The settings first: they explain a difference better than the shape of a tensor.
+  const TrainingState saved = read_training_state(file);
+  PROTOLITH_CHECK_USAGE(saved.identity == state_.identity,
+                        "{} was trained with other settings ({}) than asked for now ({}); resume "
+                        "with the same ones, or start a new run",
+                        file.string(), lines_missing(saved.identity, state_.identity),
+                        lines_missing(state_.identity, saved.identity));
+  TrainingState restored = load_training(file, learner_, backend_, info_);
+  std::string warning;
+  if (restored.machine != state_.machine) {
+    warning = fmt::format(
+        "the run was trained on '{}' and goes on on '{}': the numbers will not be bit-identical to "
+        "an uninterrupted run",
+        restored.machine, state_.machine);
+    restored.machine = state_.machine;
+  }
+  state_ = std::move(restored);
+  folder_.truncate_metrics(state_.epoch);
+  return warning;
+}
+
+std::int64_t Trainer::episode_limit() const {
+  const std::int64_t by_epochs =
+      config_.max_epochs > std::numeric_limits<std::int64_t>::max() / config_.epoch_episodes
+          ? std::numeric_limits<std::int64_t>::max()
+          : config_.max_epochs * config_.epoch_episodes;
+  return config_.train.episodes > 0 ? std::min(config_.train.episodes, by_epochs) : by_epochs;
+}
+
+bool Trainer::has_ended() const {
+  if (state_.episodes >= episode_limit()) return true;
+  const bool mid_epoch = state_.episodes != state_.epoch * config_.epoch_episodes;
+  return !mid_epoch && validation_ && state_.epoch - state_.best_epoch >= config_.patience;
+}
+
+void Trainer::train_episode() {
+  const auto index = static_cast<std::uint64_t>(state_.episodes);
+  try {
+    const Learner::StepResult result = learner_.step(training_.sample(index), training_.shape());
+    state_.loss_sum += result.loss;
+    state_.accuracy_sum += result.accuracy;
+    ++state_.episodes;
+  } catch (const Error& error) {
+    throw Error(
+        fmt::format("training episode {}: {} (checkpoints of the last finished epoch stay "
+                    "in {})",
+                    index + 1, error.what(), folder_.path().string()));
+  }
+}
+
+EpisodeScores Trainer::validate(std::int64_t epoch) {
+  const EvaluationOptions options{.metric = config_.metric,
+                                  .distance = config_.distance,
+                                  .episode_statistics = config_.bn_eval == "episode",
+                                  .progress = {}};
+  return evaluate(backend_, learner_.model(), learner_.images(), *validation_,
+                  static_cast<std::uint64_t>(epoch * config_.val.episodes), config_.val.episodes,
+                  options);
+}
+
+void Trainer::finish_epoch(Progress& progress, double seconds) {
+  const auto episodes = static_cast<double>(config_.epoch_episodes);
+  nlohmann::json line{{"epoch", state_.epoch + 1},
+                      {"episodes", state_.episodes},
+                      {"train_loss", state_.loss_sum / episodes},
+                      {"train_accuracy", state_.accuracy_sum / episodes},
+                      {"learning_rate", learner_.optimizer().learning_rate(state_.episodes - 1)}};
+  std::string text = fmt::format("epoch {}: {} episodes, train loss {:.4f}, accuracy {:.2f} %",
+                                 state_.epoch + 1, state_.episodes, state_.loss_sum / episodes,
+                                 100 * state_.accuracy_sum / episodes);
+  bool best = false;
+  if (validation_) {
+    const EpisodeScores scores = validate(state_.epoch);
+    const Estimate loss = estimate(scores.loss);
+    const Estimate accuracy = estimate(scores.accuracy);
+    PROTOLITH_CHECK(std::isfinite(loss.mean),
+                    "epoch {}: the validation loss became {}; use a lower learning rate (--lr)",
+                    state_.epoch + 1, loss.mean);
+    best = state_.best_epoch == 0 || loss.mean < state_.best_loss;
+    if (best) {
+      state_.best_epoch = state_.epoch + 1;
+      state_.best_loss = loss.mean;
+      state_.best_accuracy = accuracy.mean;
+    }
+    state_.last_loss = loss.mean;
+    state_.last_accuracy = accuracy.mean;
+    line.update({{"val_loss", loss.mean},
+                 {"val_accuracy", accuracy.mean},
+                 {"val_ci95", accuracy.ci95},
+                 {"best", best}});
+    text += fmt::format("; val loss {:.4f}, accuracy {:.2f} +- {:.2f} %{}", loss.mean,
+                        100 * accuracy.mean, 100 * accuracy.ci95, best ? " (best)" : "");
+  }
+  ++state_.epoch;
+  state_.loss_sum = 0;
+  state_.accuracy_sum = 0;
+  line["seconds"] = seconds;
+  if (best) save_model(folder_.best_checkpoint(), learner_.model(), info_);
+  // The line first: a resume drops lines beyond its checkpoint, but could not make up a lost one.
+  folder_.append_metrics(line);
+  save_last();
+  progress.line(text);
+}
+
+void Trainer::report_unfinished_epoch() {
+  // Fewer episodes than an epoch: still a validated model, as epoch 0. A longer run supersedes it.
+  const EpisodeScores scores = validate(0);
+  state_.last_loss = state_.best_loss = estimate(scores.loss).mean;
+  state_.last_accuracy = state_.best_accuracy = estimate(scores.accuracy).mean;
+  save_model(folder_.best_checkpoint(), learner_.model(), info_);
+}
+
+void Trainer::save_last() {
+  save_training(folder_.last_checkpoint(), learner_, backend_, info_, state_);
+}
+
+Trainer::Outcome Trainer::run(Progress& progress, const std::function<bool()>& stop) {
+  const std::int64_t limit = episode_limit();
+  progress.start("train", state_.episodes);
+  auto epoch_start = Clock::now();
+  while (!has_ended()) {
+    if (stop()) {
+      save_last();
+      progress.finish();
+      return Outcome::interrupted;
+    }
+    train_episode();
+    const std::int64_t in_epoch = state_.episodes - state_.epoch * config_.epoch_episodes;
+    progress.update({.done = state_.episodes,
+                     .total = limit,
+                     .loss = state_.loss_sum / static_cast<double>(in_epoch),
+                     .accuracy = state_.accuracy_sum / static_cast<double>(in_epoch)});
+    if (in_epoch == config_.epoch_episodes) {
+      finish_epoch(progress, seconds_since(epoch_start));
+      epoch_start = Clock::now();
+    }
+  }
+  save_last();
+  if (validation_ && state_.epoch == 0) report_unfinished_epoch();
+  progress.finish();
+  return Outcome::finished;
+}
+
+}  // namespace protolith

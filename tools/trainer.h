@@ -1,0 +1,62 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "tools/checkpoint.h"
+#include "tools/progress.h"
+#include "tools/run_folder.h"
+
+namespace protolith {
+
+/// What two runs must share for one to continue the other, one "key = value" a line: every setting
+/// that changes the numbers, and the images' content, but no paths and no limits.
+std::string run_identity(const Config& config, const Dataset& dataset);
+
+/// Throws UsageError when the training or validation episodes of `config` cannot be drawn from
+/// `dataset`, or its images are too small for the encoder.
+void check_episodes(const Config& config, const Dataset& dataset);
+
+/// Trains a model by the protocol of Snell et al. (2017): epochs of training episodes, each
+/// followed by validation episodes; the best model by validation loss; an end by patience or by
+/// number.
+class Trainer {
+ public:
+  enum class Outcome : std::uint8_t { finished, interrupted };
+
+  /// Throws UsageError when an episode cannot be drawn from the data set.
+  Trainer(Backend& backend, Config config, const Dataset& dataset, const RunFolder& folder);
+
+  /// Continues from the folder's last checkpoint. Throws UsageError naming the settings that differ
+  /// from the checkpoint's; a different machine only changes the last bits: it is returned as a
+  /// warning, empty when there is none.
+  std::string resume();
+
+  /// Trains to the end or until `stop` returns true, asked once an episode; saves either way.
+  /// Throws Error when the loss becomes infinite or NaN, naming the episode; the checkpoints of the
+  /// last finished epoch stay.
+  Outcome run(Progress& progress, const std::function<bool()>& stop);
+
+  const TrainingState& state() const noexcept { return state_; }
+  /// Episodes at which training ends at the latest.
+  std::int64_t episode_limit() const;
+
+ private:
+  bool has_ended() const;
+  void train_episode();
+  void finish_epoch(Progress& progress, double seconds);
+  EpisodeScores validate(std::int64_t epoch);
+  void report_unfinished_epoch();
+  void save_last();
+
+  Backend& backend_;
+  Config config_;
+  const RunFolder& folder_;
+  CheckpointInfo info_;
+  Learner learner_;
+  EpisodeSampler training_;
+  std::unique_ptr<EpisodeSampler> validation_;  // none when training on train + val
+  TrainingState state_;
+};
+
+}  // namespace protolith
