@@ -27,13 +27,16 @@ void report(const std::string& message) {
   std::fputs(("protolith: error: " + message + "\n").c_str(), stderr);
 }
 
-/// The options and commands that `app` knows, as they are typed.
-std::vector<std::string> known_words(const CLI::App& app) {
+/// What `app` knows of the kind of `word`: its options, or its commands.
+std::vector<std::string> known_words(const CLI::App& app, const std::string& word) {
   std::vector<std::string> words;
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) words.push_back("--" + name);
+  if (word.starts_with("-")) {
+    for (const CLI::Option* option : app.get_options()) {
+      for (const std::string& name : option->get_lnames()) words.push_back("--" + name);
+    }
+  } else {
+    for (const CLI::App* command : app.get_subcommands({})) words.push_back(command->get_name());
   }
-  for (const CLI::App* command : app.get_subcommands({})) words.push_back(command->get_name());
   return words;
 }
 
@@ -50,8 +53,9 @@ std::string parse_message(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<std::string> unknown = app.remaining(true);
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !unknown.empty()) {
     const std::string word = unknown.front().substr(0, unknown.front().find('='));
-    const std::string near = nearest(word, known_words(command));
-    message = fmt::format("unknown argument '{}'; did you mean '{}'?", unknown.front(), near);
+    const std::string near = nearest(word, known_words(command, word));
+    message = fmt::format("unexpected argument '{}'", unknown.front());
+    if (!near.empty()) message += fmt::format("; did you mean '{}'?", near);
   }
   const std::string name = &command == &app ? "" : command.get_name() + " ";
   return fmt::format("{}\nSee: protolith {}--help", message, name);

@@ -65,15 +65,26 @@ Assignment read_entry(std::string_view key, const toml::node& value, const std::
   }
 }
 
+/// `text` as a TOML basic string.
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    const auto code = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += fmt::format("\\{}", c);
+    } else if (code < 0x20 || code == 0x7f) {
+      out += fmt::format("\\u{:04x}", code);
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
 std::string toml_literal(const ConfigOption& option, const std::string& text) {
   switch (option.type) {
-    case OptionType::text: {
-      std::ostringstream quoted;
-      quoted << toml::toml_formatter(
-          toml::value<std::string>(text),
-          toml::toml_formatter::default_flags & ~toml::format_flags::allow_multi_line_strings);
-      return quoted.str();
-    }
+    case OptionType::text:
+      return quoted(text);
     case OptionType::integer:
     case OptionType::number:
       return text;

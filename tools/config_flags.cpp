@@ -28,12 +28,12 @@ void add_file_flags(CLI::App& command) {
   const std::string print_help = "print the whole configuration as such a file and stop";
   command.add_option("--config", file_help)->type_name("FILE")->group(group);
   command.add_flag("--print-config", print_help)->group(group);
-  std::string footer = "\nPresets:\n";
+  std::string footer = "\n\nPresets:\n";
   for (const Preset& preset : presets()) {
     footer += fmt::format("  {:<24}{}\n", preset.config.preset, preset.description);
   }
   footer +=
-      "Precedence: the preset, then --config's file, then flags. The defaults shown are the\n"
+      "\nPrecedence: the preset, then --config's file, then flags. The defaults shown are the\n"
       "preset demo's.";
   command.footer(command.get_footer() + footer);
 }

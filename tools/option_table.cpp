@@ -40,9 +40,11 @@ float parse_real(const std::string& text, const Range& range) {
   float value = 0;
   const char* const last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, value);
+  PROTOLITH_CHECK_USAGE(error != std::errc::result_out_of_range,
+                        "does not fit in a 32-bit floating-point number");
   PROTOLITH_CHECK_USAGE(
       error == std::errc() && end == last && std::isfinite(value) && range.contains(value),
-      "must be a finite number {}", range.words);
+      "must be a finite number, {}", range.words);
   return value + 0.0F;  // -0 becomes 0, as a file would give it back
 }
 
@@ -72,8 +74,8 @@ ConfigOption integer(const char* key, OptionGroup group, Field field, std::int64
   return {key,
           group,
           OptionType::integer,
-          fmt::format("INT>={}", min),
-          std::move(help),
+          "INT",
+          fmt::format("{} (at least {})", help, min),
           [field](const Config& c) { return fmt::format("{}", field(c)); },
           [field, min, max](Config& c, const std::string& text) {
             auto& target = field(c);
@@ -176,7 +178,7 @@ ConfigOption distance_option() {
           OptionGroup::model,
           OptionType::text,
           "gemm|direct",
-          "squared distances by matrix product, or as exact sums of squared differences",
+          "by matrix product, or as exact sums of squared differences",
           [](const Config& c) {
             return std::string(c.distance == DistanceMethod::gemm ? "gemm" : "direct");
           },
@@ -212,13 +214,13 @@ void add_model_options(std::vector<ConfigOption>& options) {
   options.push_back(metric_option());
   options.push_back(real(
       "s", group, [](auto& c) -> auto& { return c.metric.s; }, kNotNegative,
-      "LSED: the distance up to which the slope is 1; 0: the slope is r everywhere"));
+      "LSED's threshold: the slope is 1 up to it"));
   options.push_back(real(
       "r", group, [](auto& c) -> auto& { return c.metric.r; }, kNotNegative,
-      "LSED: the slope beyond s; 1 is SED"));
+      "LSED's slope beyond s; 1 is SED"));
   options.push_back(real(
       "temperature", group, [](auto& c) -> auto& { return c.metric.temperature; }, kPositive,
-      "metric temperature: what SED is divided by"));
+      "what metric temperature divides SED by"));
   options.push_back(distance_option());
   options.push_back(choice(
       "batch_norm", group, [](auto& c) -> auto& { return c.batch_norm; }, {"fused", "composed"},
@@ -231,7 +233,7 @@ void add_model_options(std::vector<ConfigOption>& options) {
       "batch norm's initial scale: uniform in [0, 1), or 1"));
   options.push_back(boolean(
       "last_pool", group, OptionType::boolean, [](auto& c) -> auto& { return c.last_pool; },
-      "the fourth block's pool; on 28x28 images, on gives 64 features, off 576"));
+      "the fourth block's pool; 28x28 images: on 64 features, off 576"));
 }
 
 void add_episode_options(std::vector<ConfigOption>& options, const std::string& prefix,
@@ -252,7 +254,7 @@ void add_schedule_options(std::vector<ConfigOption>& options) {
   const auto group = OptionGroup::schedule;
   options.push_back(integer(
       "episodes", group, [](auto& c) -> auto& { return c.train.episodes; }, 0, kMaxEpisodes,
-      "training episodes in all; 0: until patience or max-epochs ends it"));
+      "training episodes in all; 0: until patience or max_epochs"));
   options.push_back(integer(
       "epoch_episodes", group, [](auto& c) -> auto& { return c.epoch_episodes; }, 1, kMaxEpisodes,
       "training episodes between validations"));
@@ -264,7 +266,7 @@ void add_schedule_options(std::vector<ConfigOption>& options) {
       "test episodes in an evaluation"));
   options.push_back(integer(
       "patience", group, [](auto& c) -> auto& { return c.patience; }, 1, kMaxEpisodes,
-      "epochs without a better validation loss before training stops"));
+      "epochs without a better validation loss that end training"));
   options.push_back(integer(
       "max_epochs", group, [](auto& c) -> auto& { return c.max_epochs; }, 1, kMaxEpisodes,
       "epochs at most"));
@@ -281,7 +283,7 @@ void add_optimizer_options(std::vector<ConfigOption>& options) {
       "Adam's learning rate"));
   options.push_back(integer(
       "lr_halve_every", group, [](auto& c) -> auto& { return c.lr_halve_every; }, 0, kMaxEpisodes,
-      "training episodes after which the learning rate is halved; 0: never"));
+      "episodes after which the learning rate is halved; 0: never"));
   options.push_back(real(
       "adam_beta1", group, [](auto& c) -> auto& { return c.adam.beta1; }, kDecay,
       "Adam's decay of the gradient's mean"));
@@ -308,8 +310,7 @@ void add_device_options(std::vector<ConfigOption>& options) {
       "of convolutions and matrix products"));
   options.push_back(boolean(
       "deterministic", group, OptionType::toggle, [](auto& c) -> auto& { return c.deterministic; },
-      "the same seed, device and threads give the same bits; --deterministic=off where that is "
-      "slower"));
+      "same seed, device and threads: same bits (default; =off: need not)"));
 }
 
 std::vector<ConfigOption> make_options() {

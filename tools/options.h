@@ -26,7 +26,7 @@ struct ConfigOption {
   std::string key;  ///< in files, "train_way"; the flag is "--train-way"
   OptionGroup group;
   OptionType type;
-  std::string values;  ///< what may be given, for --help: "INT >= 2", "on|off"
+  std::string values;  ///< what may be given, for --help: "INT", "on|off"
   std::string help;
   /// The field as text that `set` reads back exactly.
   std::function<std::string(const Config&)> get;

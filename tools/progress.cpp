@@ -51,8 +51,9 @@ void Progress::update(const ProgressState& state) {
   const double rate = static_cast<double>(state.done - first_) / std::max(now - started_, 1e-9);
   std::string text = fmt::format("{}: {}", label_, state.done);
   if (state.total > 0) text += fmt::format("/{}", state.total);
-  text += fmt::format(" episodes, {:.1f}/s, loss {:.4f}, accuracy {:.2f} %", rate, state.loss,
-                      100 * state.accuracy);
+  text += fmt::format(" episodes, {:.1f}/s", rate);
+  if (state.loss) text += fmt::format(", loss {:.4f}", *state.loss);
+  if (state.accuracy) text += fmt::format(", accuracy {:.2f} %", 100 * *state.accuracy);
   if (state.total > 0 && rate > 0) {
     text += fmt::format(", {} left",
                         format_duration(static_cast<double>(state.total - state.done) / rate));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <ostream>
 #include <string>
 
@@ -11,8 +12,8 @@ namespace protolith {
 struct ProgressState {
   std::int64_t done = 0;   ///< episodes
   std::int64_t total = 0;  ///< episodes in all; 0: not known
-  double loss = 0;
-  double accuracy = 0;  ///< fraction
+  std::optional<double> loss = std::nullopt;
+  std::optional<double> accuracy = std::nullopt;  ///< fraction
 };
 
 /// Progress for people, on stderr: one live line on a terminal, else only whole lines.
