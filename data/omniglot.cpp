@@ -41,13 +41,26 @@ std::optional<Half> find_half(const fs::path& folder, const std::string& name) {
 }
 
 Problem missing_half(const fs::path& folder, const std::string& name) {
-  std::error_code ignored;
-  if (!fs::exists(folder, ignored)) {
-    return {fmt::format("there is no folder {}", folder.string()),
-            fmt::format("give the folder that holds {0}.zip, from {1}", name, kOrigin)};
-  }
   return {fmt::format("{} has neither {}.zip nor a folder {}", folder.string(), name, name),
           fmt::format("download {}.zip there, from {}", name, kOrigin)};
+}
+
+/// The two halves, with a problem noted for each that is absent.
+std::array<std::optional<Half>, 2> find_halves(const fs::path& folder,
+                                               std::vector<Problem>& problems) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) {
+    problems.push_back({fmt::format("there is no folder {}", folder.string()),
+                        fmt::format("give the folder that holds {}.zip and {}.zip, from {}",
+                                    kHalves[0], kHalves[1], kOrigin)});
+    return {};
+  }
+  std::array<std::optional<Half>, 2> halves;
+  for (std::size_t i = 0; i < halves.size(); ++i) {
+    halves[i] = find_half(folder, kHalves[i]);
+    if (!halves[i]) problems.push_back(missing_half(folder, kHalves[i]));
+  }
+  return halves;
 }
 
 struct Drawing {
@@ -128,32 +141,26 @@ void read_folder(const fs::path& folder, Drawings& drawings) {
   }
 }
 
-/// Reads a half into `drawings`. False, with a problem noted, when it is missing or damaged.
-bool read_half(const fs::path& folder, const std::string& name, Drawings& drawings,
-               OmniglotContents& contents) {
-  const std::optional<Half> half = find_half(folder, name);
-  if (!half) {
-    contents.problems.push_back(missing_half(folder, name));
-    return false;
-  }
+/// Reads a half into `drawings`. False, with a problem noted, when it is damaged.
+bool read_half(const Half& half, Drawings& drawings, OmniglotContents& contents) {
   const std::int64_t before = drawings.count();
   try {
-    if (half->zip) {
+    if (half.zip) {
       read_archive(
-          half->path, kMaxPngBytes, [&](const std::string& path) { return drawings.wants(path); },
+          half.path, kMaxPngBytes, [&](const std::string& path) { return drawings.wants(path); },
           [&](const std::string& path, std::vector<std::byte> png) {
-            drawings.add(path, half->path.string(), std::move(png));
+            drawings.add(path, half.path.string(), std::move(png));
           });
     } else {
-      read_folder(half->path, drawings);
+      read_folder(half.path, drawings);
     }
   } catch (const std::exception& error) {  // Error, or the file system's own
     contents.problems.push_back(
-        {error.what(), fmt::format("replace {}, from {}", half->path.string(), kOrigin)});
+        {error.what(), fmt::format("replace {}, from {}", half.path.string(), kOrigin)});
     return false;
   }
-  contents.recognised.push_back(fmt::format("{}: {}, {} drawings", half->path.string(),
-                                            half->zip ? "zip archive" : "folder",
+  contents.recognised.push_back(fmt::format("{}: {}, {} drawings", half.path.string(),
+                                            half.zip ? "zip archive" : "folder",
                                             drawings.count() - before));
   return true;
 }
@@ -283,8 +290,8 @@ OmniglotContents read_omniglot(const fs::path& folder, std::span<const Character
   contents.dataset.shift = {0.0F};
   Drawings drawings(ranges);
   bool complete = true;
-  for (const char* name : kHalves) {
-    complete = read_half(folder, name, drawings, contents) && complete;
+  for (const std::optional<Half>& half : find_halves(folder, contents.problems)) {
+    complete = half && read_half(*half, drawings, contents) && complete;
   }
   contents.dataset.images = Tensor::host(
       {count_characters(ranges) * kOmniglotDrawings, kOmniglotSide, kOmniglotSide, 1}, DType::u8);
@@ -307,18 +314,14 @@ CacheKey omniglot_cache_key(const fs::path& folder, std::span<const CharacterRan
                              fs::absolute(folder).lexically_normal().string(), kPreprocessing,
                              hash_bytes(split.data(), split.size()));
   std::vector<Problem> problems;
-  for (const char* name : kHalves) {
-    const std::optional<Half> half = find_half(folder, name);
-    if (!half) {
-      problems.push_back(missing_half(folder, name));
-      continue;
-    }
+  const auto halves = find_halves(folder, problems);
+  throw_problems("the Omniglot data", problems);
+  for (const std::optional<Half>& half : halves) {
     constexpr int kToCharacters = 2;
     key.state +=
         fmt::format("{}: {}\n", half->path.filename().string(),
                     half->zip ? file_state(half->path) : folder_state(half->path, kToCharacters));
   }
-  throw_problems("the Omniglot data", problems);
   return key;
 }
 

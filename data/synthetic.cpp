@@ -34,44 +34,46 @@ float distance(Point a, Point b) {
   return std::sqrt((a.x - b.x) * (a.x - b.x) + (a.y - b.y) * (a.y - b.y));
 }
 
-Point random_point(Random& random) {
-  return {random.uniform(0.1F, 0.9F), random.uniform(0.1F, 0.9F)};
-}
-
-/// A point away from `from`, so that no stroke crumples into a blot.
-Point next_point(Random& random, Point from) {
-  constexpr float kShortest = 0.3F;
-  Point point = random_point(random);
-  while (distance(point, from) < kShortest) point = random_point(random);
+/// A point that keeps its distance from all earlier ones where it can, so that strokes stay apart.
+Point fresh_point(Random& random, const Glyph& glyph) {
+  constexpr float kApart = 0.28F;
+  constexpr int kTries = 16;
+  Point point;
+  for (int i = 0; i < kTries; ++i) {
+    point = {random.uniform(0.12F, 0.88F), random.uniform(0.12F, 0.88F)};
+    float nearest = 1.0F;
+    for (const Stroke& stroke : glyph) {
+      for (const Point& other : stroke) nearest = std::min(nearest, distance(point, other));
+    }
+    if (nearest >= kApart) break;
+  }
   return point;
 }
 
-/// Two to four strokes of two to four points; most begin on an earlier one, as in writing.
+/// Two or three strokes: a long one of three or four points, then shorter ones of two or three,
+/// most of which begin on an earlier point, as in writing.
 Glyph make_glyph(Random& random) {
-  Glyph glyph(2 + random.below(3));
+  Glyph glyph(2 + random.below(2));
   for (std::size_t s = 0; s < glyph.size(); ++s) {
     Stroke& stroke = glyph[s];
-    const bool attached = s > 0 && random.below(4) != 0;
-    if (attached) {
+    if (s > 0 && random.below(4) != 0) {
       const Stroke& earlier = glyph[random.below(static_cast<std::uint32_t>(s))];
       stroke.push_back(earlier[random.below(static_cast<std::uint32_t>(earlier.size()))]);
-    } else {
-      stroke.push_back(random_point(random));
     }
-    const std::size_t points = 2 + random.below(3);
-    while (stroke.size() < points) stroke.push_back(next_point(random, stroke.back()));
+    const std::size_t points = (s == 0 ? 3 : 2) + random.below(2);
+    while (stroke.size() < points) stroke.push_back(fresh_point(random, glyph));
   }
   return glyph;
 }
 
 /// The same glyph by another hand: one slant, size and place for the whole, and each point off.
 Glyph redraw(const Glyph& glyph, Random& random) {
-  constexpr float kUnsteady = 0.035F;
-  const float stretch_x = 1.0F + wobble(random, 0.11F);
-  const float stretch_y = 1.0F + wobble(random, 0.11F);
-  const float slant_x = wobble(random, 0.16F);
-  const float slant_y = wobble(random, 0.12F);
-  const Point move{wobble(random, 0.05F), wobble(random, 0.05F)};
+  constexpr float kUnsteady = 0.03F;
+  const float stretch_x = 1.0F + wobble(random, 0.1F);
+  const float stretch_y = 1.0F + wobble(random, 0.1F);
+  const float slant_x = wobble(random, 0.13F);
+  const float slant_y = wobble(random, 0.1F);
+  const Point move{wobble(random, 0.035F), wobble(random, 0.035F)};
   Glyph drawn = glyph;
   for (Stroke& stroke : drawn) {
     for (Point& point : stroke) {
@@ -147,7 +149,7 @@ void draw_class(std::uint64_t seed, std::uint64_t index, std::uint8_t* pixels) {
   Random random(seed, Purpose::synthetic, 0, index);
   const Glyph glyph = make_glyph(random);
   for (std::int32_t i = 0; i < kSyntheticDrawings; ++i) {
-    const float radius = random.uniform(0.55F, 1.0F);
+    const float radius = random.uniform(0.45F, 0.85F);
     draw(redraw(glyph, random), radius, pixels + i * kSyntheticSide * kSyntheticSide);
   }
 }
