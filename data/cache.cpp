@@ -8,8 +8,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "data/posix_file.h"
+#include "data/mapped_file.h"
 #include "engine/check.h"
+#include "engine/file.h"
 
 // A cache file is a header, a description (key, names, classes) and, from the next page boundary
 // on, the pixels. It is private to this machine: numbers are in its byte order.
@@ -223,10 +224,11 @@ void write_cache(const std::filesystem::path& file, const CacheKey& key, const D
   header.pixel_hash = dataset.content_hash;
   header.header_hash = hash_of(header);
   description.resize(static_cast<std::size_t>(header.pixel_offset) - sizeof(header));  // padding
-  const std::array parts = {std::as_bytes(std::span(&header, 1)),
-                            std::as_bytes(std::span(description.data(), description.size())),
-                            std::span<const std::byte>(dataset.images.raw(), header.pixel_bytes)};
-  write_file_atomically(file, parts);
+  AtomicFile out(file);
+  out.write(std::as_bytes(std::span(&header, 1)));
+  out.write(std::as_bytes(std::span(description.data(), description.size())));
+  out.write({dataset.images.raw(), dataset.images.bytes()});
+  out.commit();
 }
 
 bool check_pixels(const Dataset& dataset) {

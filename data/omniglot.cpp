@@ -11,7 +11,7 @@
 
 #include "data/archive.h"
 #include "data/image_codec.h"
-#include "data/posix_file.h"
+#include "data/source_state.h"
 #include "engine/check.h"
 #include "engine/file.h"
 
