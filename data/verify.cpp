@@ -49,24 +49,9 @@ void check_cache(const CacheKey& key, const DatasetOptions& options, std::uint64
   }
 }
 
-void verify_omniglot(const std::string& folder, const DatasetOptions& options,
-                     VerifyReport& report) {
-  const OmniglotContents contents = read_omniglot(folder);
-  constexpr std::int64_t kTurns = 4;
-  for (std::size_t split = 0; split < report.splits.size(); ++split) {
-    report.splits[split] = {contents.characters[split] * kTurns, contents.drawings[split]};
-  }
-  report.recognised = contents.recognised;
-  report.problems = contents.problems;
-  describe_images(contents.dataset, report);
-  try {
-    check_cache(omniglot_cache_key(folder), options, contents.dataset.content_hash, report);
-  } catch (const Error&) {
-    report.cache = "none: the source is incomplete";  // and the problems say so already
-  }
-}
-
-void verify_generated(const Dataset& dataset, VerifyReport& report) {
+VerifyReport verify_generated(const std::string& spec, const Dataset& dataset) {
+  VerifyReport report;
+  report.spec = spec;
   for (std::size_t split = 0; split < report.splits.size(); ++split) {
     for (const ImageClass& c : dataset.splits[split]) {
       ++report.splits[split].classes;
@@ -76,21 +61,36 @@ void verify_generated(const Dataset& dataset, VerifyReport& report) {
   report.recognised = {fmt::format("generated glyphs, {}", dataset.source)};
   report.cache = "not used: made anew at every start";
   describe_images(dataset, report);
+  return report;
 }
 
 }  // namespace
 
-VerifyReport verify_dataset(const std::string& spec, const DatasetOptions& options) {
-  const DatasetSpec parsed = parse_dataset_spec(spec);
+VerifyReport verify_omniglot(const std::filesystem::path& folder, const DatasetOptions& options,
+                             std::span<const CharacterRange> ranges) {
+  const OmniglotContents contents = read_omniglot(folder, ranges);
   VerifyReport report;
-  report.spec = spec;
-  if (parsed.kind == "omniglot") {
-    PROTOLITH_CHECK_USAGE(!parsed.argument.empty(), "omniglot needs a folder: omniglot:FOLDER");
-    verify_omniglot(parsed.argument, options, report);
-  } else {
-    verify_generated(open_dataset(spec, options), report);
+  report.spec = "omniglot:" + folder.string();
+  constexpr std::int64_t kTurns = 4;
+  for (std::size_t split = 0; split < report.splits.size(); ++split) {
+    report.splits[split] = {contents.characters[split] * kTurns, contents.drawings[split]};
+  }
+  report.recognised = contents.recognised;
+  report.problems = contents.problems;
+  describe_images(contents.dataset, report);
+  try {
+    check_cache(omniglot_cache_key(folder, ranges), options, contents.dataset.content_hash, report);
+  } catch (const Error&) {
+    report.cache = "none: the source is incomplete";  // and the problems say so already
   }
   return report;
+}
+
+VerifyReport verify_dataset(const std::string& spec, const DatasetOptions& options) {
+  const DatasetSpec parsed = parse_dataset_spec(spec);
+  if (parsed.kind != "omniglot") return verify_generated(spec, open_dataset(spec, options));
+  PROTOLITH_CHECK_USAGE(!parsed.argument.empty(), "omniglot needs a folder: omniglot:FOLDER");
+  return verify_omniglot(parsed.argument, options);
 }
 
 }  // namespace protolith

@@ -2,10 +2,13 @@
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "data/image_set.h"
+#include "data/omniglot_split.h"
 #include "data/problem.h"
 
 namespace protolith {
@@ -33,5 +36,9 @@ struct VerifyReport {
 /// pixels with their hash. Damage is listed, not thrown. Throws UsageError on a specification that
 /// cannot work.
 VerifyReport verify_dataset(const std::string& spec, const DatasetOptions& options = {});
+
+/// The same for an Omniglot folder under any split.
+VerifyReport verify_omniglot(const std::filesystem::path& folder, const DatasetOptions& options,
+                             std::span<const CharacterRange> ranges = vinyals_split());
 
 }  // namespace protolith
