@@ -1,9 +1,10 @@
 // Batch norm over rows x channels (an NHWC activation has images * height * width rows).
 //   y = (x - mean) * inv_std * gamma + beta,  inv_std = 1 / sqrt(variance + epsilon)
-// (Ioffe & Szegedy 2015, Algorithm 1.) The statistics are sums about each channel's first value,
-// accumulated in f32 over short blocks and in double across them, threads in a fixed order, so
-// that a large mean costs no accuracy. Memory traffic: statistics read x; affine reads x, writes
-// y; backward_reduce reads x and dy; backward_data reads x and dy, writes dx.
+// (Ioffe & Szegedy 2015, Algorithm 1.) The statistics are sums about an estimate of each channel's
+// mean (from up to 64 rows), accumulated in f32 over short blocks and in double across them,
+// threads in a fixed order, so that a large mean costs no accuracy. Memory traffic: statistics
+// read x; affine reads x, writes y; backward_reduce reads x and dy; backward_data reads x and dy,
+// writes dx.
 #pragma once
 
 #include <cstdint>

