@@ -61,7 +61,8 @@ std::string run_identity(const Config& config, const Dataset& dataset) {
       "test_shot", "test_query", "test_episodes", "device",   "threads",    "deterministic"};
   std::string identity = fmt::format("data = {} {} {:016x}", dataset.kind, dataset.preprocessing,
                                      dataset.content_hash);
-  for (const auto& [key, value] : to_json(config).items()) {
+  const nlohmann::json settings = to_json(config);
+  for (const auto& [key, value] : settings.items()) {
     if (!kFree.contains(key)) identity += fmt::format("\n{} = {}", key, value.dump());
   }
   return identity;
