@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <iostream>
+#include <limits>
 
 namespace protolith {
 namespace {
@@ -40,7 +41,7 @@ void Progress::start(std::string label, std::int64_t done) {
   label_ = std::move(label);
   first_ = done;
   started_ = clock_();
-  drawn_ = started_ - kRedrawSeconds;  // so that the first update shows
+  drawn_ = -std::numeric_limits<double>::infinity();  // so that the first update shows
 }
 
 void Progress::update(const ProgressState& state) {

@@ -1,0 +1,120 @@
+// The built program, as a user and a script see it.
+#include "tests/tools/program.h"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace protolith::testing {
+namespace {
+
+TEST_CASE("help and version end with 0 on stdout") {
+  const ProgramResult help = run_program("--help");
+  CHECK(help.code == 0);
+  CHECK(help.errors.empty());
+  for (const char* word : {"train", "eval", "verify", "info", "Exit codes", "--help"}) {
+    CHECK_MESSAGE(contains(help.output, word), word);
+  }
+  for (const std::string command : {"train", "eval", "verify", "info"}) {
+    const ProgramResult one = run_program(command + " --help");
+    CHECK(one.code == 0);
+    CHECK(contains(one.output, "protolith " + command));
+    CHECK(contains(one.output, "Examples:"));
+  }
+  CHECK(contains(run_program("train --help").output, "omniglot-20w5s-lsed"));
+  const ProgramResult version = run_program("--version");
+  CHECK(version.code == 0);
+  CHECK(version.output.starts_with("protolith "));
+}
+
+TEST_CASE("wrong usage ends with 2, names what is wrong on stderr and prints no result") {
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {"", "a command is needed"},
+      {"trian", "unexpected argument 'trian'; did you mean 'train'?"},
+      {"train --episode-epochs 3", "unexpected argument '--episode-epochs'; did you mean"},
+      {"train --patince=3", "unexpected argument '--patince=3'; did you mean '--patience'?"},
+      {"train extra", "unexpected argument 'extra'"},
+      {"train --lr", "--lr"},
+      {"train --lr nan", "--lr nan: must be a finite number"},
+      {"train --lr=-1", "--lr -1: must be a finite number"},
+      {"train --metric lsed --s -1", "--s -1: must be a finite number"},
+      {"train --metric lsed --r inf", "--r inf: must be a finite number"},
+      {"train --metric lsed:0:nan", "--metric lsed:0:nan: "},
+      {"train --train-way 0", "--train-way 0: must be an integer from 2"},
+      {"train --train-shot 0 --json", "--train-shot 0: must be an integer from 1"},
+      {"train --seed 1 --seed 2", "--seed"},
+      {"train --last-pool perhaps", "--last-pool perhaps: must be on or off"},
+      {"train --config /no/such.toml", "/no/such.toml: cannot be read"},
+      {"train --data mnist", "--data mnist: "},
+      {"verify", "data is required"},
+      {"verify mnist:x", "mnist"},
+      {"info --device cpu", "unexpected argument"}};
+  for (const auto& [arguments, message] : cases) {
+    CAPTURE(arguments);
+    const ProgramResult result = run_program(arguments);
+    CHECK(result.code == 2);
+    CHECK(result.output.empty());
+    CHECK(result.errors.starts_with("protolith: error: "));
+    CHECK_MESSAGE(contains(result.errors, message), result.errors);
+  }
+}
+
+TEST_CASE("--print-config writes a file that --config reads back the same") {
+  const TemporaryFolder folder;
+  const std::string flags =
+      "--preset omniglot-20w5s-lsed --data 'omniglot:some \"where\"' --metric lsed:4:0.3333333 "
+      "--lr 3e-4 --seed 77 --last-pool on --deterministic=off --bn-init ones --train-way 30";
+  const ProgramResult first = run_program("train --print-config " + flags);
+  REQUIRE(first.code == 0);
+  CHECK(contains(first.output, "s = 4 "));
+  CHECK(contains(first.output, "r = 0.3333333 "));
+  CHECK(contains(first.output, "last_pool = true"));
+  spill(folder / "config.toml", first.output);
+  const std::string file = "--config '" + (folder / "config.toml").string() + "'";
+  CHECK(run_program("train --print-config " + file).output == first.output);
+
+  const ProgramResult changed = run_program("train --print-config --json --seed 78 " + file);
+  const nlohmann::json config = nlohmann::json::parse(changed.output);
+  CHECK(config["seed"] == 78);
+  CHECK(config["train_way"] == 30);
+  CHECK(config["deterministic"] == false);
+}
+
+TEST_CASE("info --json is one object with version, devices, build and libraries") {
+  const ProgramResult result = run_program("info --json");
+  REQUIRE(result.code == 0);
+  const nlohmann::json info = nlohmann::json::parse(result.output);
+  CHECK(info["version"].is_string());
+  CHECK(info["devices"][0]["name"] == "cpu");
+  CHECK(info["devices"][0]["available"] == true);
+  CHECK(contains(info["devices"][0]["description"], "threads"));
+  CHECK(info["devices"][1]["available"] == false);
+  CHECK(info["build"]["type"].is_string());
+  CHECK(info["libraries"]["oneDNN"].is_string());
+  CHECK(contains(run_program("info").output, "not built"));
+}
+
+TEST_CASE("verify reports sound and missing data") {
+  const ProgramResult sound = run_program("verify synthetic --json");
+  CHECK(sound.code == 0);
+  const nlohmann::json report = nlohmann::json::parse(sound.output);
+  CHECK(report["ok"] == true);
+  CHECK(report["splits"]["train"]["classes"].get<int>() > 0);
+  CHECK(report["problems"].empty());
+
+  const ProgramResult missing = run_program("verify omniglot:/no/such/folder --json");
+  CHECK(missing.code == 1);
+  const nlohmann::json problems = nlohmann::json::parse(missing.output)["problems"];
+  REQUIRE(!problems.empty());
+  CHECK(contains(problems[0]["what"], "/no/such/folder"));
+  CHECK(!problems[0]["remedy"].get<std::string>().empty());
+}
+
+TEST_CASE("a result that cannot be written is a failure") {
+  const ProgramResult full = run_program("info --json >/dev/full");
+  CHECK(full.code == 1);
+  CHECK(contains(full.errors, "standard output"));
+}
+
+}  // namespace
+}  // namespace protolith::testing
