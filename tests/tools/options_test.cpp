@@ -102,7 +102,9 @@ TEST_CASE("the table names each key once and knows a second value for each") {
 
 TEST_CASE("each key is set, and each alone survives the file exactly") {
   const Config base = resolve_config({}, {});
-  for (const auto& [key, value] : other_values()) {
+  for (const auto& entry : other_values()) {
+    const std::string& key = entry.first;
+    const std::string& value = entry.second;
     CAPTURE(key);
     Config config = base;
     apply(config, {assign(key, value)});

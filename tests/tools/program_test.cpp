@@ -49,9 +49,10 @@ TEST_CASE("wrong usage ends with 2, names what is wrong on stderr and prints no 
       {"verify", "data is required"},
       {"verify mnist:x", "mnist"},
       {"info --device cpu", "unexpected argument"}};
-  for (const auto& [arguments, message] : cases) {
-    CAPTURE(arguments);
-    const ProgramResult result = run_program(arguments);
+  for (const auto& entry : cases) {
+    const std::string& message = entry.second;
+    CAPTURE(entry.first);
+    const ProgramResult result = run_program(entry.first);
     CHECK(result.code == 2);
     CHECK(result.output.empty());
     CHECK(result.errors.starts_with("protolith: error: "));
