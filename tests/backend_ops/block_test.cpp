@@ -180,6 +180,33 @@ TEST_CASE("affine, ReLU and pool") {
   });
 }
 
+TEST_CASE("fused operations: a NaN wins its window from any place, and no other window") {
+  for_each_backend([](Backend& backend) {
+    const reference::Extents extents{1, 4, 4, 19};
+    const Tensor ones = upload(backend, Array(19, 1.0), {19});
+    const Tensor zeros = upload(backend, Array(19, 0.0), {19});
+    for (std::int64_t place = 0; place < 4; ++place) {
+      Array x = random_array(extents.elements(), 1);
+      for (std::int64_t c = 0; c < 19; ++c) {
+        x[extents.at(0, 2 + place / 2, place % 2, c)] = std::nan("");
+      }
+      const Array normalized = reference::relu(x);
+      const auto want = max_pool(normalized, extents);
+      const Tensor tx = upload(backend, x, shape_of(extents));
+      const auto got = backend.batch_norm_relu_pool(tx, ones, zeros, {zeros, ones, ones}, true);
+      check_close(download(backend, got.y), want.y, 0.0, "pooled");
+      CHECK(download_bytes(backend, got.winner) == want.winner);
+      CHECK(std::isnan(download(backend, got.selected)[2 * 2 * 19 - 19 - 1]));
+      check_close(download(backend, backend.affine_relu_pool(tx, ones, zeros, true)), want.y, 0.0,
+                  "pooled inference");
+      check_close(download(backend, backend.affine_relu_pool(tx, ones, zeros, false)), normalized,
+                  0.0, "inference");
+      const auto flat = backend.batch_norm_relu_pool(tx, ones, zeros, {zeros, ones, ones}, false);
+      check_close(download(backend, flat.y), normalized, 0.0, "without a pool");
+    }
+  });
+}
+
 void check_block(Backend& backend, const Case& c, bool pool, bool needs_input_grad) {
   const std::string name =
       fmt::format("{}x{}x{}x{} -> {}, pool {}, input gradient {}", c.x.images, c.x.height,

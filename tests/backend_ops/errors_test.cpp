@@ -240,6 +240,32 @@ TEST_CASE("errors: Adam, row and episode gather") {
   });
 }
 
+// A backend that would have to fetch values from its device need not check them.
+TEST_CASE("errors: labels, indices and turns out of range, on the CPU") {
+  with_fixture([](Backend& b, Fixture& f) {
+    if (b.device().type != DeviceType::cpu) return;
+    const auto five = [&](std::int32_t last) {
+      return upload(b, std::vector<std::int32_t>{0, 0, 0, 0, last}, {5});
+    };
+    const Tensor distances = f.f32({5, 3}), table = f.f32({4, 2});
+    const Tensor square = f.u8({4, 6, 6, 3}), oblong = f.u8({4, 6, 5, 3});
+    const Tensor& t = f.three;
+    CHECK_NOTHROW(b.leaky_softmax_loss(distances, five(2), {}, true));
+    CHECK_NOTHROW(b.gather_rows(table, five(3)));
+    CHECK_NOTHROW(b.episode_gather(square, five(3), five(3), t, t));
+    for (const std::int32_t bad : {-1, 4}) {
+      CHECK_THROWS_AS(b.leaky_softmax_loss(distances, five(bad), {}, true), Error);
+      CHECK_THROWS_AS(b.gather_rows(table, five(bad)), Error);
+      CHECK_THROWS_AS(b.episode_gather(square, five(bad), five(0), t, t), Error);
+      CHECK_THROWS_AS(b.episode_gather(square, five(0), five(bad), t, t), Error);
+    }
+    CHECK_THROWS_AS(b.episode_gather(oblong, five(0), five(1), t, t), Error);
+    CHECK_NOTHROW(b.episode_gather(oblong, five(0), five(2), t, t));
+    CHECK_THROWS_AS(b.leaky_softmax_loss(distances, five(0), {-1.0F, 1.0F}, true), Error);
+    CHECK_THROWS_AS(b.leaky_softmax_loss(distances, five(0), {0.0F, -1.0F}, true), Error);
+  });
+}
+
 TEST_CASE("errors: step memory that has ended, and a type read as another") {
   with_fixture([](Backend& b, Fixture& f) {
     const Tensor step = b.add(f.three, f.three);
