@@ -61,7 +61,7 @@ std::vector<std::byte*> random_step(Arena& arena, std::uint64_t seed) {
 TEST_CASE("an arena's blocks are aligned and as large as asked for") {
   const auto arena = make_arena();
   std::vector<std::shared_ptr<Storage>> blocks;
-  for (const std::size_t bytes : {0, 1, 255, 256, 257, 5'000'000}) {
+  for (const std::size_t bytes : {0U, 1U, 255U, 256U, 257U, 5'000'000U}) {
     blocks.push_back(arena->allocate(bytes));
     CHECK(reinterpret_cast<std::uintptr_t>(blocks.back()->data()) % Arena::kAlignment == 0);
     CHECK(blocks.back()->bytes() == bytes);

@@ -147,12 +147,10 @@ TEST_CASE("a file as the Python package writes it is read") {
 }
 
 TEST_CASE("the good header of the hostile cases is good, in any order and with escapes") {
-  for (const std::string header :
-       {kGood, R"({"w":{}} )", R"({"w":{"data_offsets":[0,16],"shape":[4],"dtype":"F32"}}  )",
+  for (const char* header :
+       {kGood, R"({"w":{"data_offsets":[0,16],"shape":[4],"dtype":"F32"}}  )",
         R"({ "\u0077" : {"dtype":"F32", "shape":[4] ,"data_offsets":[0,16]} })"}) {
-    CAPTURE(header);
-    const bool empty_entry = header.find("{}") != std::string::npos;
-    CHECK((refusal_of_header(header) == "no error") == !empty_entry);
+    CHECK(refusal_of_header(header) == "no error");
   }
 }
 
@@ -167,7 +165,7 @@ TEST_CASE("header lengths that cannot be are refused") {
   for (std::size_t size = 0; size < 8; ++size) {
     CHECK(refusal(good.substr(0, size)).find("get a fresh copy") != std::string::npos);
   }
-  for (const std::size_t length : {0, 1, 10}) {
+  for (const std::size_t length : {0U, 1U, 10U}) {
     const std::string message = refusal(length_bytes(length) + good.substr(8));
     CHECK_MESSAGE(message.find("is not JSON") != std::string::npos, message);
   }
@@ -273,11 +271,12 @@ TEST_CASE("shapes that the engine cannot hold, or that do not fit their offsets,
   check_shape("[18446744073709551615]", "tensor \"w\" has an impossible extent");
   check_shape("[18446744073709551620]", "tensor \"w\" has the number");
   check_shape("[1e400]", "is not JSON");
-  // Products of 2^64 + 4, 2^64 and 2^62 elements, of which 64 bits keep 4, 0 or, in bytes, 0.
+  // Products that wrap around in 64 bits: to 0 elements, to 0 bytes, and, as 274177 times
+  // 67280421310721 is 2^64 + 1, to the very 16 bytes of the offsets.
   for (const char* shape :
        {"[4294967296,4294967296]", "[2147483648,2147483648,4]", "[4611686018427387904]",
-        "[4611686018427387905]", "[4611686018427387904,4]", "[274177,67280421310721]", "[]", "[3]",
-        "[5]", "[2,3]"}) {
+        "[4611686018427387905]", "[4611686018427387904,4]", "[274177,67280421310721,4]", "[]",
+        "[3]", "[5]", "[2,3]"}) {
     check_shape(shape, std::string(shape) == "[4611686018427387905]" ? "impossible extent"
                                                                      : "does not take the 16");
   }
