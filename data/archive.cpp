@@ -16,9 +16,11 @@ struct ArchiveFree {
   void operator()(archive* reader) const noexcept { archive_read_free(reader); }
 };
 
-const char* reason(archive* reader) {
+std::string reason(archive* reader) {
   const char* text = archive_error_string(reader);
-  return text != nullptr ? text : "no reason given";
+  std::string line = text != nullptr ? text : "no reason given";
+  while (!line.empty() && line.back() == '\n') line.pop_back();
+  return line;
 }
 
 /// The data of the entry just read; it is at most `max_bytes` long, whatever its header says.
@@ -30,13 +32,11 @@ std::vector<std::byte> read_entry(archive* reader, const std::string& archive_na
     constexpr std::size_t kStep = 4096;
     bytes.resize(used + kStep);
     const la_ssize_t got = archive_read_data(reader, bytes.data() + used, kStep);
-    PROTOLITH_CHECK(got >= 0, "{}: member {} is damaged ({}); download the archive again",
-                    archive_name, member, reason(reader));
+    PROTOLITH_CHECK(got >= 0, "{}: member {} is damaged ({})", archive_name, member,
+                    reason(reader));
     bytes.resize(used + static_cast<std::size_t>(got));
-    PROTOLITH_CHECK(bytes.size() <= max_bytes,
-                    "{}: member {} has more than {} bytes; is this the "
-                    "right archive?",
-                    archive_name, member, max_bytes);
+    PROTOLITH_CHECK(bytes.size() <= max_bytes, "{}: member {} has more than {} bytes", archive_name,
+                    member, max_bytes);
     if (got == 0) return bytes;
   }
 }
@@ -54,16 +54,15 @@ void read_archive(const std::filesystem::path& file, std::size_t max_member_byte
   archive_read_support_filter_all(reader.get());
   constexpr std::size_t kBlock = std::size_t{1} << 18;
   PROTOLITH_CHECK(archive_read_open_filename(reader.get(), name.c_str(), kBlock) == ARCHIVE_OK,
-                  "cannot open {} as an archive ({}); download it again", name,
-                  reason(reader.get()));
+                  "cannot open {} as an archive ({})", name, reason(reader.get()));
   std::size_t members = 0;
   while (true) {
     archive_entry* entry = nullptr;
     const int status = archive_read_next_header(reader.get(), &entry);
     if (status == ARCHIVE_EOF) break;
     PROTOLITH_CHECK(status == ARCHIVE_OK || status == ARCHIVE_WARN,
-                    "{} is damaged or half-downloaded after {} members ({}); download it again",
-                    name, members, reason(reader.get()));
+                    "{} is damaged or half-downloaded after {} members ({})", name, members,
+                    reason(reader.get()));
     ++members;
     const char* path = archive_entry_pathname(entry);
     if (path == nullptr || archive_entry_filetype(entry) != AE_IFREG || !wanted(path)) continue;

@@ -53,13 +53,13 @@ void check_png(std::span<const std::byte> bytes, const std::string& name) {
   while (true) {
     constexpr std::size_t kFraming = 12;  // length, type, checksum
     const bool whole = rest.size() >= kFraming && big_endian(rest) <= rest.size() - kFraming;
-    PROTOLITH_CHECK(whole, "{}: the PNG ends after {} bytes, before its last chunk; fetch it again",
-                    name, bytes.size());
+    PROTOLITH_CHECK(whole, "{}: the PNG ends after {} bytes, before its last chunk", name,
+                    bytes.size());
     const std::size_t length = big_endian(rest);
     const auto typed = rest.subspan(4, 4 + length);
     const std::string type(reinterpret_cast<const char*>(typed.data()), 4);
     PROTOLITH_CHECK(crc32(typed) == big_endian(rest.subspan(8 + length)),
-                    "{}: a PNG chunk at byte {} fails its checksum; fetch it again", name,
+                    "{}: a PNG chunk at byte {} fails its checksum", name,
                     bytes.size() - rest.size());
     if (type == "IEND") return;
     rest = rest.subspan(kFraming + length);
@@ -91,8 +91,7 @@ DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channel
                   max_pixels);
   const std::unique_ptr<stbi_uc, StbFree> pixels(
       stbi_load_from_memory(data, size, &image.width, &image.height, &stored_channels, channels));
-  PROTOLITH_CHECK(pixels != nullptr, "{}: the image is damaged ({}); fetch it again", name,
-                  stbi_failure_reason());
+  PROTOLITH_CHECK(pixels != nullptr, "{}: the image is damaged ({})", name, stbi_failure_reason());
   const std::size_t count = static_cast<std::size_t>(image.width) *
                             static_cast<std::size_t>(image.height) *
                             static_cast<std::size_t>(channels);

@@ -253,16 +253,31 @@ class Layout {
     for (std::size_t i = 0; i < drawings.size() && i < kOmniglotDrawings; ++i) {
       jobs_.push_back({&drawings[i], static_cast<std::size_t>(first) + i, split});
     }
-    if (drawings.size() == kOmniglotDrawings) {
+    const std::string fault = fault_of(drawings);
+    if (fault.empty()) {
       ++contents_.characters[split];
     } else if (!drawings.empty() && (complete_ || drawings.size() > kOmniglotDrawings)) {
       contents_.problems.push_back(
-          {fmt::format(
-               "{}: {} drawings instead of {}", character,
-               drawings.size() > kOmniglotDrawings ? "too many" : std::to_string(drawings.size()),
-               kOmniglotDrawings),
+          {fmt::format("{}: {}", character, fault),
            fmt::format("replace this folder or its archive, from {}", kOrigin)});
     }
+  }
+
+  /// What is wrong with the files of a character, in order: they end in _01.png to _20.png.
+  static std::string fault_of(const std::vector<Drawing>& drawings) {
+    if (drawings.size() > kOmniglotDrawings) {
+      return fmt::format("more than {} drawings", kOmniglotDrawings);
+    }
+    if (drawings.size() < kOmniglotDrawings) {
+      return fmt::format("{} drawings instead of {}", drawings.size(), kOmniglotDrawings);
+    }
+    for (std::size_t i = 0; i < drawings.size(); ++i) {
+      const std::string ending = fmt::format("_{:02}.png", i + 1);
+      if (!drawings[i].file.ends_with(ending)) {
+        return fmt::format("{} where a file ending in {} belongs", drawings[i].file, ending);
+      }
+    }
+    return {};
   }
 
   Drawings& drawings_;

@@ -1,0 +1,75 @@
+#include "data/image_codec.h"
+
+#include <doctest/doctest.h>
+
+#include <span>
+#include <string>
+
+#include "engine/check.h"
+#include "tests/data/fixtures.h"
+
+namespace protolith {
+namespace {
+
+using testing::contains;
+using testing::error_of;
+
+DecodedImage decode(const std::string& bytes, std::int32_t channels = 1) {
+  return decode_image(std::as_bytes(std::span(bytes)), channels, "a.png");
+}
+
+bool checkers(int x, int y) {
+  return (x / 2 + y) % 3 == 0;
+}
+
+TEST_CASE("a 1-bit PNG decodes to 0 and 255, as grey and as RGB") {
+  const std::string file = testing::png(11, 5, checkers);
+  for (const std::int32_t channels : {1, 3}) {
+    const DecodedImage image = decode(file, channels);
+    REQUIRE(image.width == 11);
+    REQUIRE(image.height == 5);
+    REQUIRE(image.pixels.size() == static_cast<std::size_t>(11 * 5 * channels));
+    for (int i = 0; i < 11 * 5 * channels; ++i) {
+      const int pixel = i / channels;
+      CHECK(image.pixels[static_cast<std::size_t>(i)] ==
+            (checkers(pixel % 11, pixel / 11) ? 255 : 0));
+    }
+  }
+}
+
+TEST_CASE("a PNG cut short anywhere is refused by name") {
+  const std::string file = testing::png(11, 5, checkers);
+  for (std::size_t size = 0; size < file.size(); ++size) {
+    CAPTURE(size);
+    CHECK(contains(error_of([&] { decode(file.substr(0, size)); }), "a.png"));
+  }
+}
+
+TEST_CASE("a PNG with any one bit flipped is refused") {
+  // Every byte belongs to the signature, a length, a checksummed chunk or a checksum.
+  const std::string file = testing::png(11, 5, checkers);
+  for (std::size_t bit = 0; bit < file.size() * 8; ++bit) {
+    std::string damaged = file;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+    CAPTURE(bit);
+    CHECK(error_of([&] { decode(damaged); }) != "");
+  }
+}
+
+TEST_CASE("hostile sizes are refused before memory is taken") {
+  CHECK(contains(error_of([] { decode(testing::png_file(0x7fffffff, 0x7fffffff, "")); }), "a.png"));
+  CHECK(contains(error_of([] { decode(testing::png_file(16384, 16384, "")); }),
+                 "16384x16384 pixels"));
+  CHECK(error_of([] { decode(testing::png_file(0, 5, "")); }) != "");
+  CHECK(error_of([] { decode(testing::png_file(8000, 8000, "")); }) != "");  // no rows for them
+}
+
+TEST_CASE("what is no image is refused with its name and size") {
+  CHECK(contains(error_of([] { decode("<html>404 not found</html>"); }),
+                 "a.png: not a PNG, JPEG or BMP image (26 bytes"));
+  CHECK(error_of([] { decode(""); }) != "");
+  CHECK(error_of([] { decode(std::string("\xff\xd8\xff\xe0\x00\x10JFIF", 10)); }) != "");
+}
+
+}  // namespace
+}  // namespace protolith
