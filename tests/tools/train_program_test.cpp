@@ -1,0 +1,265 @@
+// train and eval as a user runs them: interrupted, killed, out of disk, with wrong input.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "engine/safetensors.h"
+#include "tests/tools/program.h"
+
+namespace protolith::testing {
+namespace {
+
+/// A run of seconds: 5-way episodes of 15 images, epochs of 5.
+const std::string kSmall =
+    "--preset demo --train-way 5 --train-query 2 --val-way 5 --val-query 2 --val-episodes 2 "
+    "--epoch-episodes 5 --metric lsed --threads 1";
+
+std::string train(const std::filesystem::path& run, int episodes, int patience = 1000) {
+  return "train " + kSmall + " --patience " + std::to_string(patience) + " --episodes " +
+         std::to_string(episodes) + " --out '" + run.string() + "'";
+}
+
+/// Starts the program in the background, without a shell in between, so that a signal reaches it.
+pid_t start(const std::vector<std::string>& arguments, const std::filesystem::path& errors) {
+  const pid_t child = fork();
+  if (child != 0) return child;
+  const int null = open("/dev/null", O_RDWR);
+  const int log = open(errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  dup2(null, 0);
+  dup2(null, 1);
+  dup2(log, 2);
+  std::vector<char*> argv{const_cast<char*>(PROTOLITH_PROGRAM)};
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  execv(PROTOLITH_PROGRAM, argv.data());
+  _exit(127);
+}
+
+std::vector<std::string> words(const std::string& text) {
+  std::vector<std::string> result;
+  std::istringstream stream(text);
+  for (std::string word; stream >> word;) result.push_back(word);
+  return result;
+}
+
+/// Waits until `condition` holds or a minute has passed.
+template <class F>
+bool wait_for(F&& condition) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return true;
+}
+
+nlohmann::json json_of(const ProgramResult& result) {
+  INFO(result.errors);
+  REQUIRE(result.code == 0);
+  return nlohmann::json::parse(result.output);
+}
+
+}  // namespace
+
+TEST_CASE("train, eval and compare, from JSON to text") {
+  const TemporaryFolder folder;
+  const auto run = folder / "run";
+  const nlohmann::json trained = json_of(run_program(train(run, 10) + " --json"));
+  CHECK(trained["episodes"] == 10);
+  CHECK(trained["best_epoch"].get<int>() >= 1);
+  CHECK(trained["val_accuracy"].get<double>() > 0.2);
+  CHECK(trained["val_loss"].get<double>() > 0);
+  CHECK(trained["seconds"].get<double>() > 0);
+  CHECK(trained["run"] == run.string());
+
+  const std::string model = "'" + run.string() + "'";
+  const std::string shape = " --way 5 --query 2 --episodes 20 --threads 1 ";
+  const nlohmann::json scored = json_of(run_program("eval " + model + shape + "--json"));
+  CHECK(scored["episodes"] == 20);
+  CHECK(scored["accuracy"].get<double>() > 0.2);
+  CHECK(scored["ci95"].get<double>() > 0);
+
+  // Against itself there is no difference; against its last checkpoint's file there may be.
+  const nlohmann::json same =
+      json_of(run_program("eval " + model + shape + "--json --compare " + model));
+  CHECK(same["difference"] == 0);
+  CHECK(same["difference_ci95"] == 0);
+  CHECK(same["accuracy"] == scored["accuracy"]);
+  const nlohmann::json file = json_of(run_program("eval '" + (run / "best.safetensors").string() +
+                                                  "'" + shape + "--json --shot 1"));
+  CHECK(file["accuracy"] == scored["accuracy"]);
+  CHECK(contains(run_program("eval " + model + shape).output, "accuracy"));
+}
+
+TEST_CASE("Ctrl-C saves and exits with 130; the resumed run ends in the same bits") {
+  const TemporaryFolder folder;
+  REQUIRE(run_program(train(folder / "whole", 150)).code == 0);
+  const pid_t child = start(words("train " + kSmall + " --patience 1000 --episodes 150 --out " +
+                                  (folder / "run").string()),
+                            folder / "log");
+  CHECK(wait_for([&] { return std::filesystem::exists(folder / "run" / "last.safetensors"); }));
+  kill(child, SIGINT);
+  int status = 0;
+  waitpid(child, &status, 0);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 130);
+  CHECK(contains(slurp(folder / "log"), "--resume"));
+  const ProgramResult resumed =
+      run_program("train --resume '" + (folder / "run").string() + "' --json");
+  CHECK(json_of(resumed)["episodes"] == 150);
+  for (const char* file : {"last.safetensors", "best.safetensors"}) {
+    CHECK(slurp(folder / "run" / file) == slurp(folder / "whole" / file));
+  }
+}
+
+TEST_CASE("kill -9 at any moment leaves a run that resumes to the same bits") {
+  const TemporaryFolder folder;
+  REQUIRE(run_program(train(folder / "whole", 60)).code == 0);
+  int killed = 0;
+  for (const int milliseconds : {0, 3, 9, 20}) {
+    CAPTURE(milliseconds);
+    const auto run = folder / ("run" + std::to_string(milliseconds));
+    const pid_t child =
+        start(words("train " + kSmall + " --patience 1000 --episodes 60 --out " + run.string()),
+              folder / "log");
+    CHECK(wait_for([&] { return std::filesystem::exists(run / "last.safetensors"); }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    killed += WIFSIGNALED(status) ? 1 : 0;
+    CHECK(json_of(run_program("train --resume '" + run.string() + "' --json"))["episodes"] == 60);
+    CHECK(slurp(run / "last.safetensors") == slurp(folder / "whole" / "last.safetensors"));
+    CHECK(slurp(run / "best.safetensors") == slurp(folder / "whole" / "best.safetensors"));
+  }
+  CHECK(killed > 0);
+}
+
+TEST_CASE("a disk that is full while saving keeps the last good checkpoint") {
+  const TemporaryFolder folder;
+  const auto run = folder / "run";
+  REQUIRE(run_program(train(run, 10)).code == 0);
+  const std::string last = slurp(run / "last.safetensors");
+  const std::string best = slurp(run / "best.safetensors");
+  // Files of at most 256 KiB: a checkpoint no longer fits.
+  const std::string limited =
+      "sh -c \"trap '' XFSZ; ulimit -f 256; exec " PROTOLITH_PROGRAM " train --resume '" +
+      run.string() + "' --episodes 20\" 2>'" + (folder / "log").string() + "' >/dev/null";
+  const int status = std::system(limited.c_str());
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 1);
+  CHECK_MESSAGE(contains(slurp(folder / "log"), "safetensors"), slurp(folder / "log"));
+  CHECK(slurp(run / "last.safetensors") == last);
+  CHECK(slurp(run / "best.safetensors") == best);
+  CHECK(json_of(run_program("train --resume '" + run.string() +
+                            "' --episodes 20 --json"))["episodes"] == 20);
+}
+
+TEST_CASE("wrong input names the file or value, and loses nothing") {
+  const TemporaryFolder folder;
+  const auto run = folder / "run";
+  REQUIRE(run_program(train(run, 10)).code == 0);
+  const std::string last = slurp(run / "last.safetensors");
+  spill(folder / "file", "not a folder");
+  spill(folder / "text.safetensors", "hello");
+  spill(folder / "cut.safetensors", last.substr(0, last.size() / 2));
+  std::string huge(8, '\0');
+  huge[7] = '\x80';  // a header of 2^63 bytes
+  spill(folder / "huge.safetensors", huge + "{}");
+  const auto path = [&](const char* name) { return "'" + (folder / name).string() + "'"; };
+
+  struct Case {
+    std::string arguments;
+    int code;
+    std::string message;
+  };
+  const Case cases[] = {
+      {train(run, 10), 2, "--resume"},
+      {"train " + kSmall + " --episodes 5 --out " + path("file") + "/run", 1, "file"},
+      {"train " + kSmall + " --episodes 5 --out /proc/run", 1, "/proc/run"},
+      {"train --preset demo --train-way 5000 --out " + path("x"), 2, "5000"},
+      {"train --preset demo --train-shot 15 --train-query 10 --out " + path("x"), 2, "25"},
+      {"train --preset demo --val-way 5000 --out " + path("x"), 2, "5000"},
+      {"train " + kSmall + " --data omniglot:" + path("nowhere") + " --out " + path("x"), 1,
+       "nowhere"},
+      {"train --device cuda --out " + path("x"), 2, "cpu"},
+      {"train --resume " + path("run") + " --seed 9", 2, "seed = 9"},
+      {"train --resume " + path("run") + " --last-pool on", 2, "last_pool = true"},
+      {"train --resume " + path("nowhere"), 2, "nowhere"},
+      {"train --resume " + path("run") + " --out " + path("x"), 2, "--out"},
+      {"train --resume " + path("run") + " --trainval " + path("run"), 2, "--trainval"},
+      {"train --trainval " + path("nowhere"), 2, "nowhere"},
+      {"eval " + path("nowhere"), 2, "nowhere"},
+      {"eval " + path("run") + " --way 0", 2, "--way"},
+      {"eval " + path("run") + " --way 5000", 2, "5000"},
+      {"eval " + path("run") + " --split tset", 2, "tset"},
+      {"eval " + path("text.safetensors"), 1, "text.safetensors"},
+      {"eval " + path("cut.safetensors"), 1, "cut.safetensors"},
+      {"eval " + path("huge.safetensors"), 1, "huge.safetensors"},
+      {"eval " + path("run") + " --compare " + path("text.safetensors"), 1, "text.safetensors"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.arguments);
+    const ProgramResult result = run_program(c.arguments);
+    CHECK(result.code == c.code);
+    CHECK(result.output.empty());
+    CHECK_MESSAGE(contains(result.errors, c.message), result.errors);
+    CHECK_MESSAGE(contains(result.errors, "protolith: error: "), result.errors);
+  }
+  CHECK_FALSE(std::filesystem::exists(folder / "x"));
+  CHECK(slurp(run / "last.safetensors") == last);
+}
+
+TEST_CASE("damaged checkpoints of a run are refused by name") {
+  const TemporaryFolder folder;
+  const auto run = folder / "run";
+  REQUIRE(run_program(train(run, 5)).code == 0);
+  const SafeTensors good = read_safetensors(run / "last.safetensors");
+  const auto refused = [&](const std::function<void(SafeTensors&)>& change, const char* message) {
+    SafeTensors bad = good;
+    change(bad);
+    write_safetensors(run / "last.safetensors", bad);
+    const ProgramResult result = run_program("train --resume '" + run.string() + "' --episodes 10");
+    CAPTURE(message);
+    CHECK((result.code == 1 || result.code == 2));
+    CHECK_MESSAGE(contains(result.errors, "last.safetensors"), result.errors);
+    CHECK_MESSAGE(contains(result.errors, message), result.errors);
+  };
+  refused([](SafeTensors& f) { f.metadata.erase("training_state"); }, "no training state");
+  refused([](SafeTensors& f) { f.metadata["training_state"] = "{"; }, "parse");
+  refused([](SafeTensors& f) { f.metadata["training_state"] = "[]"; }, "last.safetensors");
+  refused([](SafeTensors& f) { f.metadata["format_version"] = "99"; }, "newer");
+  refused([](SafeTensors& f) { f.tensors.erase("optimizer.first_moment"); },
+          "optimizer.first_moment");
+  refused([](SafeTensors& f) { f.tensors.erase("encoder.1.0.weight"); }, "encoder.1.0.weight");
+  refused([](SafeTensors& f) { f.tensors["encoder.1.1.bias"] = Tensor::host({63}); },
+          "encoder.1.1.bias");
+  refused(
+      [](SafeTensors& f) {
+        nlohmann::json info = nlohmann::json::parse(f.metadata["protolith"]);
+        info["encoder"]["filters"] = 1000000000;
+        f.metadata["protolith"] = info.dump();
+      },
+      "1000000000");
+}
+
+TEST_CASE("--trainval retrains on train + val for the best epoch plus patience") {
+  const TemporaryFolder folder;
+  const auto run = folder / "run";
+  const nlohmann::json first = json_of(run_program(train(run, 20, 10) + " --json"));
+  const nlohmann::json second = json_of(run_program("train --json --trainval '" + run.string() +
+                                                    "' --out '" + (folder / "all").string() + "'"));
+  CHECK(second["episodes"].get<int>() == (first["best_epoch"].get<int>() + 10) * 5);
+  CHECK_FALSE(second.contains("val_accuracy"));
+  const nlohmann::json scored = json_of(run_program("eval '" + (folder / "all").string() +
+                                                    "' --way 5 --query 2 --episodes 5 --json"));
+  CHECK(scored["episodes"] == 5);
+}
+
+}  // namespace protolith::testing
