@@ -149,6 +149,7 @@ TEST_CASE("JSON holds every key with its type") {
   CHECK(json["train_way"] == 60);
   CHECK(json["r"] == 0.01);
   CHECK(json["last_pool"] == false);
+  CHECK(json["deterministic"] == true);
   CHECK(json["metric"] == "lsed");
 }
 
