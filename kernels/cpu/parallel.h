@@ -11,7 +11,8 @@ namespace protolith::cpu {
 
 /// The number of ranges that parallel_ranges() makes of `count` items.
 inline int range_count(std::int64_t count, std::int64_t minimum_per_range) {
-  const std::int64_t useful = std::max<std::int64_t>(count / std::max<std::int64_t>(minimum_per_range, 1), 1);
+  const std::int64_t useful =
+      std::max<std::int64_t>(count / std::max<std::int64_t>(minimum_per_range, 1), 1);
   return static_cast<int>(std::min<std::int64_t>(omp_get_max_threads(), useful));
 }
 
