@@ -82,7 +82,7 @@ SafeTensors model_file(const Conv4& model, const CheckpointInfo& info) {
   SafeTensors file;
   file.tensors = model.state();
   file.metadata["protolith"] = info_to_json(info).dump();
-  file.metadata.emplace("format_version", kFormat);  // g++ 12 warns falsely of `=`
+  file.metadata["format_version"] = kFormat;
   return file;
 }
 
