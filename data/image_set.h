@@ -48,9 +48,9 @@ struct Dataset {
 struct DatasetOptions {
   bool use_cache = true;
   /// Empty: $PROTOLITH_CACHE, else $XDG_CACHE_HOME/protolith, else ~/.cache/protolith.
-  std::string cache_folder;
+  std::string cache_folder = {};
   /// Told of what is not fatal, such as a cache folder that cannot be written; may be empty.
-  std::function<void(const std::string&)> warn;
+  std::function<void(const std::string&)> warn = {};
 };
 
 /// A data set's specification "KIND" or "KIND:ARGUMENT", taken apart.

@@ -83,7 +83,7 @@ struct EvaluationOptions {
   bool episode_statistics = false;
   /// Called with the number of finished units and all of them; may be empty. Returning false stops
   /// the evaluation after the current episode.
-  std::function<bool(std::int64_t done, std::int64_t all)> progress;
+  std::function<bool(std::int64_t done, std::int64_t all)> progress = {};
 };
 
 /// Scores episodes [first, first + count) of `sampler`. With running statistics every image is

@@ -41,9 +41,8 @@ void pool_relu_batch_norm_backward_reduce(const float* selected, const float* y,
                                           const float* mean, const float* inv_std, float* dgamma,
                                           float* dbeta, ImageExtents extents);
 /// `dx` may be `x`.
-void pool_relu_batch_norm_backward_data(const float* x, const float* y,
-                                        const std::uint8_t* winner, const float* dy,
-                                        const float* gamma, const float* mean,
+void pool_relu_batch_norm_backward_data(const float* x, const float* y, const std::uint8_t* winner,
+                                        const float* dy, const float* gamma, const float* mean,
                                         const float* inv_std, const float* dgamma,
                                         const float* dbeta, float* dx, ImageExtents extents);
 

@@ -19,12 +19,13 @@ struct LsedSoftmax {
   const std::int32_t* labels;  ///< [rows], each in [0, classes)
   std::int64_t rows, classes;
   float threshold, slope;
-  float gradient_scale;        ///< multiplies `gradient` only; 1 / rows for the mean loss
-  float* loss;                 ///< [rows], -log p_y; never null
-  float* hit;                  ///< [rows], 1 when the first nearest class is the label, else 0 (0 when a distance is NaN)
-  float* gradient;             ///< [rows, classes], of the scaled loss with respect to distances
-  float* leaky;                ///< [rows, classes], the distances that enter the softmax
-  float* leaky_gradient;       ///< [rows, classes], of a row's own loss with respect to `leaky`
+  float gradient_scale;  ///< multiplies `gradient` only; 1 / rows for the mean loss
+  float* loss;           ///< [rows], -log p_y; never null
+  float* hit;  ///< [rows], 1 when the first nearest class is the label, else 0 (0 when a distance
+               ///< is NaN)
+  float* gradient;        ///< [rows, classes], of the scaled loss with respect to distances
+  float* leaky;           ///< [rows, classes], the distances that enter the softmax
+  float* leaky_gradient;  ///< [rows, classes], of a row's own loss with respect to `leaky`
 };
 
 /// Computes every output that is asked for. NaN distances give NaN losses and gradients.

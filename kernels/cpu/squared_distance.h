@@ -24,7 +24,7 @@ void row_sums(const float* a, float* sums, std::int64_t rows, std::int64_t colum
 void column_sums(const float* a, float* sums, std::int64_t rows, std::int64_t columns);
 /// out[i,k] = 2 * (weights[i] * x[i,k] - out[i,k]): turns the product of the distance gradient
 /// with the other side (out) into the gradient of this side, whose gradient sums are `weights`.
-void distance_backward_epilogue(const float* x, const float* weights, float* out,
-                                std::int64_t rows, std::int64_t features);
+void distance_backward_epilogue(const float* x, const float* weights, float* out, std::int64_t rows,
+                                std::int64_t features);
 
 }  // namespace protolith::cpu
