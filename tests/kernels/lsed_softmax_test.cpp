@@ -131,7 +131,7 @@ void check_rows(const Episode& e, const Outputs& o, const Metric& metric) {
 TEST_CASE("loss, hit and gradients against the definition in double") {
   for_each_instruction_set([] {
     for_each_thread_count([](int) {
-      for (const std::size_t classes : {1, 2, 5, 16, 17, 60, 64, 65, 129}) {
+      for (const std::size_t classes : {1U, 2U, 5U, 16U, 17U, 60U, 64U, 65U, 129U}) {
         for (const float scale : {0.1F, 3.0F, 300.0F}) {
           for (const Metric& metric : {Metric{0.0F, 1.0F, 1.0F}, Metric{0.0F, 0.01F, 0.25F},
                                        Metric{4.0F, 0.01F, 0.1F}, Metric{2.5F, 0.3F, 1.0F}}) {
@@ -251,7 +251,7 @@ TEST_CASE("one class: certain, no loss, no gradient") {
 TEST_CASE("a NaN anywhere spoils its row, no hit, and no other row") {
   for_each_instruction_set([] {
     for (const Metric& metric : {Metric{}, Metric{0.0F, 0.01F, 1.0F}, Metric{4.0F, 0.01F, 1.0F}}) {
-      for (const std::size_t classes : {1, 5, 60}) {
+      for (const std::size_t classes : {1U, 5U, 60U}) {
         const Episode e(3, classes, 3.0F);
         const Outputs clean = run(e.distances, e.labels, metric);
         for (std::size_t where = 0; where < classes; ++where) {
