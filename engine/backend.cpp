@@ -2,6 +2,15 @@
 
 namespace protolith {
 
+float Backend::read_scalar(const Tensor& scalar) {
+  PROTOLITH_CHECK(scalar.dtype() == DType::f32 && scalar.elements() == 1,
+                  "a scalar is read from a tensor {} {}", to_string(scalar.dtype()),
+                  to_string(scalar.shape()));
+  float value = 0;
+  copy_to_host(scalar, &value);
+  return value;
+}
+
 Tensor Backend::to_device(const Tensor& host) {
   Tensor target = persistent(host.shape(), host.dtype());
   copy(host, target);

@@ -123,6 +123,12 @@ class Backend {
   virtual std::uint64_t step_memory_growths() const = 0;
   /// Copies between tensors of equal shape and type, to, from or within the device.
   virtual void copy(const Tensor& source, const Tensor& target) = 0;
+  /// Fills `target` from `target.bytes()` bytes of host memory; the host may reuse them on return.
+  virtual void copy_from_host(const void* source, const Tensor& target) = 0;
+  /// Fills `source.bytes()` bytes of host memory from a tensor; waits for its computation.
+  virtual void copy_to_host(const Tensor& source, void* target) = 0;
+  /// The value of an f32 tensor of one element; waits for its computation.
+  float read_scalar(const Tensor& scalar);
   /// A persistent copy of a host tensor on the device.
   Tensor to_device(const Tensor& host);
   /// A copy of a device tensor on the host.

@@ -21,6 +21,8 @@ std::vector<TensorSpec> parameter_specs(const Conv4Options& options) {
   return specs;
 }
 
+}  // namespace
+
 std::int64_t feature_count(const Conv4Options& options) {
   const int pools = options.last_pool ? 4 : 3;
   const std::int64_t height = options.height >> pools;
@@ -33,8 +35,6 @@ std::int64_t feature_count(const Conv4Options& options) {
                         options.filters);
   return height * width * options.filters;
 }
-
-}  // namespace
 
 Conv4::Conv4(Backend& backend, Conv4Options options)
     : backend_(backend),
@@ -79,6 +79,17 @@ ops::ConvBlock Conv4::block(int index, float momentum) const {
           .running_variance = running_variance_[i],
           .momentum = momentum,
           .pool = index + 1 < kBlocks || options_.last_pool};
+}
+
+bool Conv4::is_finite() const {
+  // One sum each: an infinity or NaN stays one.
+  bool finite = std::isfinite(backend_.read_scalar(backend_.mean(parameters_.values())));
+  for (std::size_t i = 0; i < kBlocks; ++i) {
+    for (const Tensor& statistic : {running_mean_[i], running_variance_[i]}) {
+      finite = finite && std::isfinite(backend_.read_scalar(backend_.mean(statistic)));
+    }
+  }
+  return finite;
 }
 
 Tensor Conv4::flatten(const Tensor& y) const {

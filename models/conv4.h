@@ -23,6 +23,10 @@ struct Conv4Options {
   friend bool operator==(const Conv4Options&, const Conv4Options&) = default;
 };
 
+/// Features per image of the encoder. Throws UsageError when the image is too small for the pools
+/// or an extent is below 1.
+std::int64_t feature_count(const Conv4Options& options);
+
 /// The four-block encoder of Prototypical Networks: {3x3 convolution, batch norm, ReLU, 2x2
 /// max-pool} four times. Convolutions have no bias: batch norm removes it exactly.
 class Conv4 {
@@ -55,9 +59,12 @@ class Conv4 {
   /// a zero `encoder.I.0.bias`, `encoder.I.1.{weight,bias,running_mean,running_var}` and
   /// `num_batches_tracked`, so that load_state_dict(strict=True) accepts it.
   std::map<std::string, Tensor> state() const;
+  /// Whether all parameters and running statistics are finite numbers.
+  bool is_finite() const;
   /// The inverse. A convolution bias is folded into the running mean; `num_batches_tracked` may be
-  /// absent. Throws Error naming a missing tensor or one of the wrong shape or type; tensors of
-  /// other names are left to the caller. The model is unchanged when it throws.
+  /// absent. Throws Error naming a missing tensor, one of the wrong shape or type, or one with a
+  /// value that is not finite or a variance below 0; tensors of other names are left to the caller.
+  /// The model is unchanged when it throws.
   void load_state(const std::map<std::string, Tensor>& state);
 
  private:

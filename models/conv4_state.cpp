@@ -1,4 +1,6 @@
 // Conv4's exchange with PyTorch: names, and OIHW filters against our KRSC (O,H,W,I).
+#include <cmath>
+
 #include "models/conv4.h"
 
 namespace protolith {
@@ -47,6 +49,10 @@ const Tensor& require(const std::map<std::string, Tensor>& state, const std::str
   PROTOLITH_CHECK(tensor.dtype() == DType::f32 && tensor.shape() == shape,
                   "tensor '{}' is {} {}, this model needs f32 {}", name, to_string(tensor.dtype()),
                   to_string(tensor.shape()), to_string(shape));
+  for (const float value : tensor.host_span<const float>()) {
+    PROTOLITH_CHECK(std::isfinite(value), "tensor '{}' holds {}; the model is of no use", name,
+                    value);
+  }
   return tensor;
 }
 
@@ -91,6 +97,10 @@ void Conv4::load_state(const std::map<std::string, Tensor>& state) {
       for (std::size_t c = 0; c < folded.size(); ++c) folded[c] -= bias[c];
     }
     variances.push_back(require(state, norm + "running_var", channels));
+    for (const float variance : variances.back().host_span<const float>()) {
+      PROTOLITH_CHECK(variance >= 0, "tensor '{}running_var' holds {}, a variance below 0", norm,
+                      variance);
+    }
     const auto tracked = state.find(norm + "num_batches_tracked");
     if (tracked != state.end()) {
       PROTOLITH_CHECK(tracked->second.dtype() == DType::i64 && tracked->second.elements() == 1,

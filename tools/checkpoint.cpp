@@ -1,5 +1,6 @@
 #include "tools/checkpoint.h"
 
+#include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
@@ -25,14 +26,28 @@ json info_to_json(const CheckpointInfo& info) {
           {"preprocessing", info.preprocessing}};
 }
 
+/// A metadata text as JSON; its size is checked first, as it may be anybody's.
+json parse_metadata(const std::string& text) {
+  constexpr std::size_t kLargest = std::size_t{1} << 20;
+  PROTOLITH_CHECK(text.size() <= kLargest, "metadata of {} bytes; at most {} are accepted",
+                  text.size(), kLargest);
+  return json::parse(text);
+}
+
+std::int64_t integer(const json& object, const char* key) {
+  const json& value = object.at(key);
+  PROTOLITH_CHECK(value.is_number_integer(), "'{}' is {}, expected an integer", key, value.dump());
+  return value.get<std::int64_t>();
+}
+
 CheckpointInfo info_from_json(const json& text) {
   const json& encoder = text.at("encoder");
   PROTOLITH_CHECK(encoder.at("name") == "conv4", "unknown encoder {}", encoder.at("name").dump());
   CheckpointInfo info;
-  info.encoder = {.height = encoder.at("height"),
-                  .width = encoder.at("width"),
-                  .channels = encoder.at("channels"),
-                  .filters = encoder.at("filters"),
+  info.encoder = {.height = integer(encoder, "height"),
+                  .width = integer(encoder, "width"),
+                  .channels = integer(encoder, "channels"),
+                  .filters = integer(encoder, "filters"),
                   .last_pool = encoder.at("last_pool")};
   constexpr std::int64_t kLargest = 1 << 16;
   for (const std::int64_t extent :
@@ -40,7 +55,10 @@ CheckpointInfo info_from_json(const json& text) {
     PROTOLITH_CHECK(extent >= 1 && extent <= kLargest, "encoder extent {} is out of range", extent);
   }
   info.metric = Metric::parse(text.at("metric"));
-  info.distance = text.at("distance") == "direct" ? DistanceMethod::direct : DistanceMethod::gemm;
+  const std::string& distance = text.at("distance").get_ref<const std::string&>();
+  PROTOLITH_CHECK(distance == "gemm" || distance == "direct", "unknown distance method '{}'",
+                  distance);
+  info.distance = distance == "direct" ? DistanceMethod::direct : DistanceMethod::gemm;
   info.preprocessing = text.at("preprocessing");
   return info;
 }
@@ -57,13 +75,25 @@ CheckpointInfo info_from_tensors(const std::map<std::string, Tensor>& tensors) {
   return info;
 }
 
+/// Before a model of that size is made: the file must hold its filters.
+void check_filters(const std::map<std::string, Tensor>& tensors, const Conv4Options& encoder) {
+  for (int i = 0; i < Conv4::kBlocks; ++i) {
+    const std::string name = fmt::format("encoder.{}.0.weight", i);
+    const Shape wanted{encoder.filters, i == 0 ? encoder.channels : encoder.filters, 3, 3};
+    const auto found = tensors.find(name);
+    PROTOLITH_CHECK(found != tensors.end(), "tensor '{}' is missing: not a conv4 checkpoint", name);
+    PROTOLITH_CHECK(found->second.shape() == wanted, "tensor '{}' is {}, its metadata asks for {}",
+                    name, to_string(found->second.shape()), to_string(wanted));
+  }
+}
+
 CheckpointInfo info_of(const SafeTensors& file) {
   const auto text = file.metadata.find("protolith");
   if (text == file.metadata.end()) return info_from_tensors(file.tensors);
   const auto format = file.metadata.find("format_version");
   PROTOLITH_CHECK(format != file.metadata.end() && format->second == kFormat,
                   "its format version is not {}; use a newer protolith", kFormat);
-  return info_from_json(json::parse(text->second));
+  return info_from_json(parse_metadata(text->second));
 }
 
 /// Runs `read`, turning every failure into an Error that starts with the file's name.
@@ -110,13 +140,14 @@ TrainingState state_from_json(const json& text) {
     const auto& value = text.at(key).get_ref<const std::string&>();
     char* end = nullptr;
     const double result = std::strtod(value.c_str(), &end);
-    PROTOLITH_CHECK(!value.empty() && *end == '\0', "'{}' of {} is not a number", value, key);
+    PROTOLITH_CHECK(!value.empty() && *end == '\0' && std::isfinite(result),
+                    "'{}' of {} is not a finite number", value, key);
     return result;
   };
   TrainingState state;
-  state.episodes = text.at("episodes");
-  state.epoch = text.at("epoch");
-  state.best_epoch = text.at("best_epoch");
+  state.episodes = integer(text, "episodes");
+  state.epoch = integer(text, "epoch");
+  state.best_epoch = integer(text, "best_epoch");
   PROTOLITH_CHECK(state.episodes >= 0 && state.epoch >= 0 && state.best_epoch >= 0 &&
                       state.best_epoch <= state.epoch,
                   "episode {}, epoch {} and best epoch {} do not fit together", state.episodes,
@@ -136,7 +167,7 @@ TrainingState state_of(const SafeTensors& file) {
   const auto text = file.metadata.find("training_state");
   PROTOLITH_CHECK(text != file.metadata.end(),
                   "it holds a model but no training state; resume from a run's last.safetensors");
-  return state_from_json(json::parse(text->second));
+  return state_from_json(parse_metadata(text->second));
 }
 
 }  // namespace
@@ -149,6 +180,7 @@ Checkpoint load_model(Backend& backend, const std::filesystem::path& path) {
   return with_file_name(path, [&] {
     const SafeTensors file = read_safetensors(path);
     Checkpoint checkpoint{info_of(file), nullptr};
+    check_filters(file.tensors, checkpoint.info.encoder);
     checkpoint.model = std::make_unique<Conv4>(backend, checkpoint.info.encoder);
     checkpoint.model->load_state(file.tensors);
     return checkpoint;

@@ -1,6 +1,8 @@
 // `protolith eval`: few-shot accuracy of a run or a checkpoint, alone or against another on the
 // same episodes.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -18,25 +20,26 @@ namespace {
 struct EvalFlags {
   ConfigFlags config;
   OutputFlags output;
-  std::string model, compare, split = "test";
-  std::optional<int> way, shot, query;
-  std::optional<std::int64_t> episodes;
+  std::string model, compare, split = "test", bn_eval;
+  std::optional<std::int64_t> way, shot, query, episodes;
 };
 
 /// A model to evaluate and the settings it brings along.
 struct Candidate {
-  std::filesystem::path file;
+  std::string name;  ///< as the user gave it
+  Checkpoint checkpoint;
   Config config;
+  bool is_run = false;
 };
 
 /// A run folder (its best checkpoint; its last one where there is no best, as after --trainval), or
-/// a checkpoint file, which is evaluated with the defaults of its data.
-Candidate find_candidate(const std::string& path) {
+/// a checkpoint file, which says nothing of where its data lies.
+Candidate open_candidate(Backend& backend, const std::string& path) {
   if (!std::filesystem::is_directory(path)) {
     PROTOLITH_CHECK_USAGE(std::filesystem::exists(path),
                           "{}: no such run folder or checkpoint; train one with 'protolith train'",
                           path);
-    return {path, Config{}};
+    return {path, load_model(backend, path), Config{}, false};
   }
   const RunFolder run = RunFolder::open(path);
   const Config config = run.config();
@@ -44,55 +47,62 @@ Candidate find_candidate(const std::string& path) {
   const auto file = has_best && !config.trainval ? run.best_checkpoint() : run.last_checkpoint();
   PROTOLITH_CHECK_USAGE(std::filesystem::exists(file),
                         "{} has no checkpoint yet; its training has to finish an epoch", path);
-  return {file, config};
+  return {path, load_model(backend, file), config, true};
 }
 
-EpisodeScores score(Backend& backend, const Candidate& candidate, const Config& config,
-                    const Dataset& dataset, const ResidentImages& images,
-                    const EpisodeSampler& sampler, Progress& progress,
-                    const InterruptGuard& interrupt) {
-  Checkpoint checkpoint = load_model(backend, candidate.file);
+void check_images(const Candidate& candidate, const Dataset& dataset) {
   const Shape& shape = dataset.images.shape();
-  const Conv4Options& encoder = checkpoint.info.encoder;
+  const CheckpointInfo& info = candidate.checkpoint.info;
+  const Conv4Options& encoder = info.encoder;
   PROTOLITH_CHECK_USAGE(
       encoder.height == shape[1] && encoder.width == shape[2] && encoder.channels == shape[3],
       "{} was trained on {}x{} images of {} channels, the data set has {}x{} of {}; use --data "
       "with "
       "the data it was trained on",
-      candidate.file.string(), encoder.height, encoder.width, encoder.channels, shape[1], shape[2],
+      candidate.name, encoder.height, encoder.width, encoder.channels, shape[1], shape[2],
       shape[3]);
-  if (!checkpoint.info.preprocessing.empty() &&
-      checkpoint.info.preprocessing != dataset.preprocessing) {
-    warn(fmt::format("{} was trained on images prepared as '{}', these are '{}'",
-                     candidate.file.string(), checkpoint.info.preprocessing,
-                     dataset.preprocessing));
+  if (!info.preprocessing.empty() && info.preprocessing != dataset.preprocessing) {
+    warn(fmt::format("{} was trained on images prepared as '{}', these are '{}'", candidate.name,
+                     info.preprocessing, dataset.preprocessing));
   }
-  progress.start(candidate.file.string());
-  const EvaluationOptions options{.metric = checkpoint.info.metric,
-                                  .distance = checkpoint.info.distance,
-                                  .episode_statistics = config.bn_eval == "episode",
+}
+
+EpisodeScores score(Backend& backend, Candidate& candidate, const EvalFlags& flags,
+                    const ResidentImages& images, const EpisodeSampler& sampler,
+                    std::int64_t episodes, Progress& progress, const InterruptGuard& interrupt) {
+  progress.start(candidate.name);
+  const std::string& statistics = flags.bn_eval.empty() ? candidate.config.bn_eval : flags.bn_eval;
+  const EvaluationOptions options{.metric = candidate.checkpoint.info.metric,
+                                  .distance = candidate.checkpoint.info.distance,
+                                  .episode_statistics = statistics == "episode",
                                   .progress = [&](std::int64_t done, std::int64_t all) {
                                     progress.update({.done = done, .total = all});
                                     return !interrupt.requested();
                                   }};
   EpisodeScores scores =
-      evaluate(backend, *checkpoint.model, images, sampler, 0, config.test.episodes, options);
+      evaluate(backend, *candidate.checkpoint.model, images, sampler, 0, episodes, options);
   progress.finish();
+  for (const double loss : scores.loss) {
+    PROTOLITH_CHECK(std::isfinite(loss), "{}: the loss of a test episode is {}", candidate.name,
+                    loss);
+  }
   return scores;
 }
 
-void apply_shape(Config& config, const EvalFlags& flags) {
-  const auto positive = [](const auto& value, const char* name, int least) {
-    PROTOLITH_CHECK_USAGE(!value || *value >= least, "{} {}: at least {}", name, *value, least);
+constexpr std::int64_t kMost = 1'000'000;
+
+/// The first model's test episodes, changed by flags.
+EpisodeConfig episodes_of(const Config& config, const EvalFlags& flags) {
+  const auto chosen = [](std::optional<std::int64_t> value, const char* name, std::int64_t least,
+                         std::int64_t otherwise) {
+    PROTOLITH_CHECK_USAGE(!value || (*value >= least && *value <= kMost),
+                          "{} {}: must be an integer from {} to {}", name, *value, least, kMost);
+    return value.value_or(otherwise);
   };
-  positive(flags.way, "--way", 1);
-  positive(flags.shot, "--shot", 1);
-  positive(flags.query, "--query", 1);
-  positive(flags.episodes, "--episodes", 1);
-  config.test.way = flags.way.value_or(config.test.way);
-  config.test.shot = flags.shot.value_or(config.test.shot);
-  config.test.query = flags.query.value_or(config.test.query);
-  config.test.episodes = flags.episodes.value_or(config.test.episodes);
+  return {.way = static_cast<int>(chosen(flags.way, "--way", 2, config.test.way)),
+          .shot = static_cast<int>(chosen(flags.shot, "--shot", 1, config.test.shot)),
+          .query = static_cast<int>(chosen(flags.query, "--query", 1, config.test.query)),
+          .episodes = chosen(flags.episodes, "--episodes", 2, config.test.episodes)};
 }
 
 std::string line(const std::string& name, const Estimate& accuracy, const Estimate& loss) {
@@ -100,32 +110,40 @@ std::string line(const std::string& name, const Estimate& accuracy, const Estima
                      100 * accuracy.ci95, loss.mean);
 }
 
-int report(const EvalFlags& flags, const Config& config, const EpisodeScores& first,
-           const EpisodeScores& second) {
-  const Estimate accuracy = estimate(first.accuracy);
-  const Estimate loss = estimate(first.loss);
-  nlohmann::json result{{"accuracy", accuracy.mean}, {"ci95", accuracy.ci95},
-                        {"loss", loss.mean},         {"episodes", first.accuracy.size()},
-                        {"split", flags.split},      {"way", config.test.way},
-                        {"shot", config.test.shot},  {"query", config.test.query}};
+nlohmann::json result_json(const EvalFlags& flags, const EpisodeConfig& episodes,
+                           const EpisodeScores& scores) {
+  const Estimate accuracy = estimate(scores.accuracy);
+  return {{"accuracy", accuracy.mean},
+          {"ci95", accuracy.ci95},
+          {"loss", estimate(scores.loss).mean},
+          {"episodes", scores.accuracy.size()},
+          {"split", flags.split},
+          {"way", episodes.way},
+          {"shot", episodes.shot},
+          {"query", episodes.query}};
+}
+
+void report(const EvalFlags& flags, const EpisodeConfig& episodes, const EpisodeScores& first,
+            const std::optional<EpisodeScores>& second) {
+  nlohmann::json result = result_json(flags, episodes, first);
   std::string text =
       fmt::format("{} episodes of the {} split, {}-way {}-shot, {} queries per class\n",
-                  first.accuracy.size(), flags.split, config.test.way, config.test.shot,
-                  config.test.query) +
-      line(flags.model, accuracy, loss);
-  if (!flags.compare.empty()) {
+                  first.accuracy.size(), flags.split, episodes.way, episodes.shot, episodes.query) +
+      line(flags.model, estimate(first.accuracy), estimate(first.loss));
+  if (second) {
     std::vector<double> differences(first.accuracy.size());
     for (std::size_t i = 0; i < differences.size(); ++i) {
-      differences[i] = second.accuracy[i] - first.accuracy[i];
+      differences[i] = second->accuracy[i] - first.accuracy[i];
     }
     const Estimate difference = estimate(differences);
-    const Estimate other = estimate(second.accuracy);
+    const Estimate other = estimate(second->accuracy);
+    const Estimate other_loss = estimate(second->loss);
     result.update({{"other_accuracy", other.mean},
                    {"other_ci95", other.ci95},
-                   {"other_loss", estimate(second.loss).mean},
+                   {"other_loss", other_loss.mean},
                    {"difference", difference.mean},
                    {"difference_ci95", difference.ci95}});
-    text += line(flags.compare, other, estimate(second.loss));
+    text += line(flags.compare, other, other_loss);
     text += fmt::format("difference on the same episodes ({} - {}): {:+.2f} +- {:.2f} points\n",
                         flags.compare, flags.model, 100 * difference.mean, 100 * difference.ci95);
   }
@@ -134,29 +152,48 @@ int report(const EvalFlags& flags, const Config& config, const EpisodeScores& fi
   } else {
     std::fputs(text.c_str(), stdout);
   }
-  return kExitDone;
 }
 
 int eval(const EvalFlags& flags) {
   const Split split = parse_split(flags.split);
-  const Candidate candidate = find_candidate(flags.model);
-  Config config = flags.config.over(candidate.config);
-  apply_shape(config, flags);
+  PROTOLITH_CHECK_USAGE(
+      flags.bn_eval.empty() || flags.bn_eval == "running" || flags.bn_eval == "episode",
+      "--bn-eval {}: must be running or episode", flags.bn_eval);
   const InterruptGuard interrupt;
-  const std::unique_ptr<Backend> backend = open_backend(config);
+  const std::unique_ptr<Backend> backend = open_backend(flags.config.over(Config{}));
+  // Every model first: a typing error must not cost an evaluation.
+  Candidate first = open_candidate(*backend, flags.model);
+  std::optional<Candidate> second;
+  if (!flags.compare.empty()) second = open_candidate(*backend, flags.compare);
+
+  const Config config = flags.config.over(first.config);
+  const Assignments given = flags.config.given();
+  const bool names_data = std::any_of(given.begin(), given.end(),
+                                      [](const Assignment& a) { return a.option->key == "data"; });
+  PROTOLITH_CHECK_USAGE(first.is_run || names_data,
+                        "{} is a checkpoint, which does not know where its data lies; say so with "
+                        "--data, for example --data omniglot:FOLDER",
+                        flags.model);
+  const EpisodeConfig episodes = episodes_of(config, flags);
   const Dataset dataset = open_data(config.data, flags.output.quiet);
-  const EpisodeSampler sampler(dataset.classes(split), episode_shape(config.test), config.seed,
-                               split);
+  check_images(first, dataset);
+  if (second) check_images(*second, dataset);
+  const EpisodeSampler sampler(dataset.classes(split), episode_shape(episodes), config.seed, split);
   const ResidentImages images = make_resident(*backend, dataset);
   Progress progress(flags.output.quiet);
-  const auto run = [&](const Candidate& c) {
-    return score(*backend, c, config, dataset, images, sampler, progress, interrupt);
+  const auto run = [&](Candidate& candidate) {
+    return score(*backend, candidate, flags, images, sampler, episodes.episodes, progress,
+                 interrupt);
   };
-  const EpisodeScores first = run(candidate);
-  EpisodeScores second;
-  if (!flags.compare.empty() && !interrupt.requested()) second = run(find_candidate(flags.compare));
-  if (interrupt.requested()) return kExitInterrupted;
-  return report(flags, config, first, second);
+  const EpisodeScores scores = run(first);
+  std::optional<EpisodeScores> others;
+  if (second && !interrupt.requested()) others = run(*second);
+  if (interrupt.requested()) {
+    std::fputs("protolith: interrupted; nothing was measured\n", stderr);
+    return kExitInterrupted;
+  }
+  report(flags, episodes, scores, others);
+  return kExitDone;
 }
 
 }  // namespace
@@ -170,8 +207,9 @@ void add_eval_command(CommandLine& program) {
       "  protolith eval runs/sed --compare runs/lsed --json\n"
       "  protolith eval model.safetensors --data omniglot:data/omniglot\n"
       "\n"
-      "A run brings its data, its test episodes and its seed along; flags change them. The\n"
-      "interval is 1.96 standard errors of the mean over the episodes.",
+      "A run brings its data, its test episodes and its seed along; flags change them. A\n"
+      "checkpoint file needs --data. The interval is 1.96 standard errors of the mean over the\n"
+      "episodes.",
       [flags] { return eval(*flags); });
   command.add_option("model", flags->model, "a run folder (its best model) or a checkpoint file")
       ->type_name("RUN-or-CHECKPOINT")
@@ -183,6 +221,10 @@ void add_eval_command(CommandLine& program) {
   command.add_option("--shot", flags->shot, "support images per class (default: the run's)");
   command.add_option("--query", flags->query, "query images per class (default: the run's)");
   command.add_option("--episodes", flags->episodes, "episodes (default: the run's test episodes)");
+  command
+      .add_option("--bn-eval", flags->bn_eval,
+                  "batch-norm statistics: running, or those of each episode (default: the run's)")
+      ->type_name("running|episode");
   flags->config = ConfigFlags(command, {OptionGroup::data, OptionGroup::device});
   flags->output.add_to(command);
 }

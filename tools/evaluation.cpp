@@ -67,8 +67,8 @@ void score(Backend& backend, const Tensor& embeddings, const Episode& episode,
   const ops::LeakySoftmaxLoss result =
       prototypical_loss(backend, Variable(embeddings), upload(backend, episode.labels),
                         layout_of(sampler.shape()), options.metric, options.distance);
-  scores.loss.push_back(backend.to_host(result.loss.value()).host_span<float>()[0]);
-  scores.accuracy.push_back(backend.to_host(backend.mean(result.hit)).host_span<float>()[0]);
+  scores.loss.push_back(backend.read_scalar(result.loss.value()));
+  scores.accuracy.push_back(backend.read_scalar(backend.mean(result.hit)));
 }
 
 EpisodeScores evaluate_with_episode_statistics(Backend& backend, Conv4& model,
@@ -97,23 +97,23 @@ EpisodeScores evaluate(Backend& backend, Conv4& model, const ResidentImages& ima
   if (options.episode_statistics) {
     return evaluate_with_episode_statistics(backend, model, images, sampler, first, count, options);
   }
-  std::vector<Episode> episodes;
+  // Episodes are drawn twice, first for what they show: cheaper than keeping them.
   Views views;
-  for (std::int64_t i = 0; i < count; ++i) {
-    episodes.push_back(sampler.sample(first + static_cast<std::uint64_t>(i)));
-    views.add(episodes.back());
-  }
+  const auto episode = [&](std::int64_t i) {
+    return sampler.sample(first + static_cast<std::uint64_t>(i));
+  };
+  for (std::int64_t i = 0; i < count; ++i) views.add(episode(i));
   const auto images_to_embed = static_cast<std::int64_t>(views.images().size());
   const std::int64_t all = images_to_embed + count;
   EpisodeScores scores;
   const Tensor table = embed_views(backend, model, images, views, options, all);
   if (!table.defined()) return scores;
-  for (const Episode& episode : episodes) {
-    const Tensor rows = upload(backend, views.rows_of(episode));
-    score(backend, backend.gather_rows(table, rows), episode, sampler, options, scores);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Episode scored = episode(i);
+    const Tensor rows = upload(backend, views.rows_of(scored));
+    score(backend, backend.gather_rows(table, rows), scored, sampler, options, scores);
     backend.end_step();
-    const auto done = images_to_embed + static_cast<std::int64_t>(scores.loss.size());
-    if (options.progress && !options.progress(done, all)) break;
+    if (options.progress && !options.progress(images_to_embed + i + 1, all)) break;
   }
   return scores;
 }

@@ -1,6 +1,7 @@
 #include "tools/learner.h"
 
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace protolith {
@@ -18,7 +19,7 @@ ResidentImages make_resident(Backend& backend, const Dataset& dataset) {
 Tensor upload(Backend& backend, std::span<const std::int32_t> values) {
   const Shape shape{static_cast<std::int64_t>(values.size())};
   Tensor target = backend.empty(shape, DType::i32);
-  backend.copy(Tensor::of<const std::int32_t>(values, shape), target);
+  backend.copy_from_host(values.data(), target);
   return target;
 }
 
@@ -61,11 +62,11 @@ Learner::StepResult Learner::step(const Episode& episode, const EpisodeShape& sh
     const Variable embeddings = model_.forward(batch, composed_);
     const ops::LeakySoftmaxLoss loss =
         prototypical_loss(backend_, embeddings, labels, layout_of(shape), metric_, distance_);
-    result.loss = backend_.to_host(loss.loss.value()).host_span<float>()[0];
+    result.loss = backend_.read_scalar(loss.loss.value());
     PROTOLITH_CHECK(std::isfinite(result.loss),
                     "the loss became {}; use a lower learning rate (--lr) or check the data",
                     result.loss);
-    result.accuracy = backend_.to_host(backend_.mean(loss.hit)).host_span<float>()[0];
+    result.accuracy = backend_.read_scalar(backend_.mean(loss.hit));
     optimizer_.zero_gradients();
     backward(backend_, loss.loss);
   }
@@ -78,7 +79,7 @@ Estimate estimate(std::span<const double> values) {
   PROTOLITH_CHECK(!values.empty(), "an estimate from no values");
   const auto n = static_cast<double>(values.size());
   const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
-  if (values.size() == 1) return {mean, 0.0};
+  if (values.size() == 1) return {mean, std::numeric_limits<double>::quiet_NaN()};
   double squares = 0;
   for (const double value : values) squares += (value - mean) * (value - mean);
   return {mean, 1.96 * std::sqrt(squares / (n - 1) / n)};

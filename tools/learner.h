@@ -70,7 +70,7 @@ struct EpisodeScores {
 
 struct Estimate {
   double mean = 0;
-  double ci95 = 0;  ///< half the 95 % interval, 1.96 s / sqrt(n); 0 for one value
+  double ci95 = 0;  ///< half the 95 % interval, 1.96 s / sqrt(n); NaN for one value
 };
 /// Throws Error on no values.
 Estimate estimate(std::span<const double> values);

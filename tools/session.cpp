@@ -1,6 +1,7 @@
 #include "tools/session.h"
 
 #include <cstdio>
+#include <filesystem>
 
 namespace protolith {
 
@@ -15,6 +16,13 @@ Dataset open_data(const std::string& spec, bool quiet) {
   DatasetOptions options;
   if (!quiet) options.warn = warn;
   return open_dataset(spec, options);
+}
+
+std::string absolute_data(const std::string& spec) {
+  const DatasetSpec parts = parse_dataset_spec(spec);
+  // The generator's argument is a seed, every other kind's a path.
+  if (parts.kind == "synthetic" || parts.argument.empty()) return spec;
+  return parts.kind + ":" + std::filesystem::absolute(parts.argument).lexically_normal().string();
 }
 
 void warn(const std::string& message) {

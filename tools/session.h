@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "data/image_set.h"
 #include "engine/backend.h"
@@ -14,6 +15,9 @@ std::unique_ptr<Backend> open_backend(const Config& config);
 
 /// The data set that `spec` names; warnings go to stderr unless `quiet`.
 Dataset open_data(const std::string& spec, bool quiet);
+
+/// `spec` with its folder as an absolute path, so that a run can be continued from anywhere.
+std::string absolute_data(const std::string& spec);
 
 /// "protolith: warning: ..." on stderr.
 void warn(const std::string& message);

@@ -28,8 +28,15 @@ Config trainval_config(const TrainFlags& flags) {
   const TrainingState state = read_training_state(source.last_checkpoint());
   PROTOLITH_CHECK_USAGE(state.best_epoch >= 1, "{} has no validated epoch yet; train it further",
                         flags.trainval);
+  constexpr std::int64_t kMostEpisodes = 1'000'000'000'000;
+  PROTOLITH_CHECK_USAGE(
+      config.patience < kMostEpisodes &&
+          state.best_epoch + config.patience <= kMostEpisodes / config.epoch_episodes,
+      "best epoch {} + patience {} with {} episodes each are too many; give --patience",
+      state.best_epoch, config.patience, config.epoch_episodes);
   config.trainval = true;
-  config.train.episodes = (state.best_epoch + config.patience) * config.epoch_episodes;
+  config.max_epochs = state.best_epoch + config.patience;
+  config.train.episodes = config.max_epochs * config.epoch_episodes;
   return flags.config.over(config);
 }
 
@@ -71,12 +78,13 @@ void report(const Trainer& trainer, const Config& config, const RunFolder& folde
 
 int train(const TrainFlags& flags) {
   const auto start = std::chrono::steady_clock::now();
-  const Config config = configuration(flags);
+  Config config = configuration(flags);
   if (flags.config.print_config(config, flags.output.json)) return kExitDone;
   const InterruptGuard interrupt;
   const std::unique_ptr<Backend> backend = open_backend(config);
   const Dataset dataset = open_data(config.data, flags.output.quiet);
   const bool resumed = !flags.resume.empty();
+  if (!resumed) config.data = absolute_data(config.data);
   // A new folder is made once the episodes are known to fit the data set.
   if (!resumed) check_episodes(config, dataset);
   const RunFolder folder =

@@ -69,6 +69,7 @@ std::string run_identity(const Config& config, const Dataset& dataset) {
 }
 
 void check_episodes(const Config& config, const Dataset& dataset) {
+  feature_count(encoder_options(config, dataset));
   training_sampler(config, dataset);
   if (!config.trainval) validation_sampler(config, dataset);
 }
@@ -89,6 +90,10 @@ Trainer::Trainer(Backend& backend, Config config, const Dataset& dataset, const 
 
 std::string Trainer::resume() {
   const auto file = folder_.last_checkpoint();
+  if (!std::filesystem::exists(file)) {
+    folder_.truncate_metrics(0);
+    return "the run was stopped before its first checkpoint: it starts anew";
+  }
   // The settings first: they explain a difference better than the shape of a tensor.
   const TrainingState saved = read_training_state(file);
   PROTOLITH_CHECK_USAGE(saved.identity == state_.identity,
@@ -97,6 +102,10 @@ std::string Trainer::resume() {
                         file.string(), lines_missing(saved.identity, state_.identity),
                         lines_missing(state_.identity, saved.identity));
   TrainingState restored = load_training(file, learner_, backend_, info_);
+  const std::int64_t whole_epochs = restored.episodes / config_.epoch_episodes;
+  PROTOLITH_CHECK(restored.epoch == whole_epochs,
+                  "{}: {} episodes are {} epochs of {}, not {}: the file is damaged", file.string(),
+                  restored.episodes, whole_epochs, config_.epoch_episodes, restored.epoch);
   std::string warning;
   if (restored.machine != state_.machine) {
     warning = fmt::format(
@@ -202,6 +211,11 @@ void Trainer::report_unfinished_epoch() {
 }
 
 void Trainer::save_last() {
+  PROTOLITH_CHECK(
+      learner_.model().is_finite(),
+      "training episode {}: the model became infinite or NaN; use a lower learning rate "
+      "(--lr). The last good checkpoints stay in {}",
+      state_.episodes, folder_.path().string());
   save_training(folder_.last_checkpoint(), learner_, backend_, info_, state_);
 }
 

@@ -27,14 +27,15 @@ class Trainer {
   /// Throws UsageError when an episode cannot be drawn from the data set.
   Trainer(Backend& backend, Config config, const Dataset& dataset, const RunFolder& folder);
 
-  /// Continues from the folder's last checkpoint. Throws UsageError naming the settings that differ
+  /// Continues from the folder's last checkpoint; from the start where none was saved yet. Throws
+  /// UsageError naming the settings that differ
   /// from the checkpoint's; a different machine only changes the last bits: it is returned as a
   /// warning, empty when there is none.
   std::string resume();
 
   /// Trains to the end or until `stop` returns true, asked once an episode; saves either way.
-  /// Throws Error when the loss becomes infinite or NaN, naming the episode; the checkpoints of the
-  /// last finished epoch stay.
+  /// Throws Error when the loss or the model becomes infinite or NaN, naming the episode; the last
+  /// good checkpoints stay.
   Outcome run(Progress& progress, const std::function<bool()>& stop);
 
   const TrainingState& state() const noexcept { return state_; }

@@ -17,6 +17,25 @@ memory::desc filter(const Shape& krsc, memory::format_tag tag) {
 
 }  // namespace
 
+const char* onednn_instruction_set() {
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::sse41:
+      return "sse41";
+    case dnnl::cpu_isa::avx:
+      return "avx";
+    case dnnl::cpu_isa::avx2:
+      return "avx2";
+    case dnnl::cpu_isa::avx512_core:
+      return "avx512_core";
+    case dnnl::cpu_isa::avx512_core_vnni:
+      return "avx512_core_vnni";
+    case dnnl::cpu_isa::avx512_core_bf16:
+      return "avx512_core_bf16";
+    default:
+      return "newer than avx512_core_bf16";
+  }
+}
+
 OneDnnConvolution::OneDnnConvolution(std::function<Tensor(std::int64_t)> scratch)
     : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_), scratch_(std::move(scratch)) {}
 

@@ -13,6 +13,9 @@
 
 namespace protolith {
 
+/// The instruction set that oneDNN's kernels use here: "avx512_core_bf16".
+const char* onednn_instruction_set();
+
 /// oneDNN's convolution primitives, created once per pass, shape and geometry.
 class OneDnnConvolution {
  public:

@@ -1,6 +1,7 @@
 #include "engine/cpu/cpu_backend.h"
 
 #include <omp.h>
+#include <openblas-openmp/cblas.h>
 
 #include <algorithm>
 #include <cstring>
@@ -14,17 +15,20 @@
 namespace protolith {
 
 CpuBackend::CpuBackend(int threads)
-    : arena_(std::make_shared<Arena>(Device{}, reserve_host_region())),
+    : threads_(threads > 0 ? threads : omp_get_num_procs()),
+      arena_(std::make_shared<Arena>(Device{}, reserve_host_region())),
       convolution_([this](std::int64_t bytes) {
         return empty({std::max<std::int64_t>(bytes, 1)}, DType::u8);
       }) {
-  PROTOLITH_CHECK_USAGE(threads >= 0 && threads <= 1024, "{} threads: use 1 to 1024, or 0 for all",
-                        threads);
-  if (threads > 0) omp_set_num_threads(threads);
+  PROTOLITH_CHECK_USAGE(threads >= 0 && threads <= 1024,
+                        "{} threads: use 1 to 1024, or 0 for one per core", threads);
+  omp_set_num_threads(threads_);
 }
 
 std::string CpuBackend::description() const {
-  return fmt::format("cpu, {} threads, {}", omp_get_max_threads(), cpu::instruction_set());
+  // All that decides about the last bits: ours, OpenBLAS's and oneDNN's choice of kernels.
+  return fmt::format("cpu, {} threads, {}, OpenBLAS {}, oneDNN {}", threads_,
+                     cpu::instruction_set(), openblas_get_corename(), onednn_instruction_set());
 }
 
 Tensor CpuBackend::empty(Shape shape, DType dtype) {
@@ -40,6 +44,14 @@ void CpuBackend::copy(const Tensor& source, const Tensor& target) {
   expect_shape(source, "copy source", device(), target.shape(), target.dtype());
   expect_tensor(target, "copy target", device(), target.dtype());
   std::memmove(target.raw(), source.raw(), source.bytes());
+}
+
+void CpuBackend::copy_from_host(const void* source, const Tensor& target) {
+  std::memcpy(target.raw(), source, target.bytes());
+}
+
+void CpuBackend::copy_to_host(const Tensor& source, void* target) {
+  std::memcpy(target, source.raw(), source.bytes());
 }
 
 void CpuBackend::fill(const Tensor& target, float value) {

@@ -11,7 +11,8 @@ namespace protolith {
 
 class CpuBackend final : public Backend {
  public:
-  /// `threads` worker threads; 0 keeps OpenMP's number.
+  /// `threads` worker threads, 0: one per core. They are OpenMP's, which are the process's: the
+  /// backend made last decides for all.
   explicit CpuBackend(int threads);
 
   Device device() const override { return {}; }
@@ -22,6 +23,8 @@ class CpuBackend final : public Backend {
   std::size_t step_memory_bytes() const override { return arena_->footprint_bytes(); }
   std::uint64_t step_memory_growths() const override { return arena_->growth_count(); }
   void copy(const Tensor& source, const Tensor& target) override;
+  void copy_from_host(const void* source, const Tensor& target) override;
+  void copy_to_host(const Tensor& source, void* target) override;
 
   void fill(const Tensor& target, float value) override;
   Tensor add(const Tensor& a, const Tensor& b) override;
@@ -83,6 +86,7 @@ class CpuBackend final : public Backend {
                         const Tensor& scale, const Tensor& shift) override;
 
  private:
+  int threads_;
   std::shared_ptr<Arena> arena_;
   OneDnnConvolution convolution_;
 };

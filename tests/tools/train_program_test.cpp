@@ -29,6 +29,7 @@ std::string train(const std::filesystem::path& run, int episodes, int patience =
 pid_t start(const std::vector<std::string>& arguments, const std::filesystem::path& errors) {
   const pid_t child = fork();
   if (child != 0) return child;
+  signal(SIGINT, SIG_DFL);  // a test runner in the background may have left it ignored
   const int null = open("/dev/null", O_RDWR);
   const int log = open(errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   dup2(null, 0);
@@ -91,8 +92,9 @@ TEST_CASE("train, eval and compare, from JSON to text") {
   CHECK(same["difference"] == 0);
   CHECK(same["difference_ci95"] == 0);
   CHECK(same["accuracy"] == scored["accuracy"]);
-  const nlohmann::json file = json_of(run_program("eval '" + (run / "best.safetensors").string() +
-                                                  "'" + shape + "--json --shot 1"));
+  const nlohmann::json file =
+      json_of(run_program("eval '" + (run / "best.safetensors").string() + "'" + shape +
+                          "--json --shot 1 --data synthetic"));
   CHECK(file["accuracy"] == scored["accuracy"]);
   CHECK(contains(run_program("eval " + model + shape).output, "accuracy"));
 }
@@ -196,6 +198,10 @@ TEST_CASE("wrong input names the file or value, and loses nothing") {
       {"train --resume " + path("run") + " --trainval " + path("run"), 2, "--trainval"},
       {"train --trainval " + path("nowhere"), 2, "nowhere"},
       {"eval " + path("nowhere"), 2, "nowhere"},
+      {"eval " + (run / "best.safetensors").string(), 2, "--data"},
+      {"eval " + path("run") + " --episodes 1", 2, "--episodes"},
+      {"eval " + path("run") + " --bn-eval batch", 2, "batch"},
+      {"eval " + path("run") + " --compare " + path("nowhere"), 2, "nowhere"},
       {"eval " + path("run") + " --way 0", 2, "--way"},
       {"eval " + path("run") + " --way 5000", 2, "5000"},
       {"eval " + path("run") + " --split tset", 2, "tset"},
@@ -240,13 +246,46 @@ TEST_CASE("damaged checkpoints of a run are refused by name") {
   refused([](SafeTensors& f) { f.tensors.erase("encoder.1.0.weight"); }, "encoder.1.0.weight");
   refused([](SafeTensors& f) { f.tensors["encoder.1.1.bias"] = Tensor::host({63}); },
           "encoder.1.1.bias");
-  refused(
-      [](SafeTensors& f) {
-        nlohmann::json info = nlohmann::json::parse(f.metadata["protolith"]);
-        info["encoder"]["filters"] = 1000000000;
-        f.metadata["protolith"] = info.dump();
-      },
-      "1000000000");
+  for (const std::int64_t filters : {12000, 1000000000}) {  // refused before memory is taken
+    refused(
+        [&](SafeTensors& f) {
+          nlohmann::json info = nlohmann::json::parse(f.metadata["protolith"]);
+          info["encoder"]["filters"] = filters;
+          f.metadata["protolith"] = info.dump();
+        },
+        std::to_string(filters).c_str());
+  }
+  refused([](SafeTensors& f) { f.metadata["training_state"] = std::string(2 << 20, '['); },
+          "at most");
+}
+
+TEST_CASE("a checkpoint that asks for more than its file holds is refused at once") {
+  const TemporaryFolder folder;
+  const auto run = folder / "run";
+  REQUIRE(run_program(train(run, 5)).code == 0);
+  SafeTensors file = read_safetensors(run / "best.safetensors");
+  const auto refused = [&](const SafeTensors& bad, const char* message) {
+    write_safetensors(folder / "bad.safetensors", bad);
+    const ProgramResult result =
+        run_program("eval '" + (folder / "bad.safetensors").string() + "' --data synthetic");
+    CHECK(result.code == 1);
+    CHECK_MESSAGE(contains(result.errors, "bad.safetensors"), result.errors);
+    CHECK_MESSAGE(contains(result.errors, message), result.errors);
+  };
+  SafeTensors large = file;
+  nlohmann::json info = nlohmann::json::parse(large.metadata["protolith"]);
+  info["encoder"]["filters"] = 12000;
+  large.metadata["protolith"] = info.dump();
+  refused(large, "12000");
+  SafeTensors fraction = file;
+  info["encoder"]["filters"] = 64.5;
+  fraction.metadata["protolith"] = info.dump();
+  refused(fraction, "64.5");
+  file.tensors["encoder.2.1.running_var"].host_span<float>()[3] = -1.0F;
+  refused(file, "encoder.2.1.running_var");
+  file.tensors["encoder.2.1.running_var"].host_span<float>()[3] =
+      std::numeric_limits<float>::quiet_NaN();
+  refused(file, "encoder.2.1.running_var");
 }
 
 TEST_CASE("--trainval retrains on train + val for the best epoch plus patience") {

@@ -1,6 +1,7 @@
 // Training, resuming and evaluating on a small generated data set.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <nlohmann/json.hpp>
 
 #include "engine/safetensors.h"
@@ -8,8 +9,25 @@
 #include "tools/session.h"
 #include "tools/trainer.h"
 
+namespace {
+std::atomic<std::int64_t> aligned_blocks = 0;
+}
+
+// The linker sends our libraries' calls of aligned_alloc, which host tensors come from, through
+// here (tests/CMakeLists.txt).
+extern "C" void* __real_aligned_alloc(std::size_t alignment, std::size_t size);
+extern "C" void* __wrap_aligned_alloc(std::size_t alignment, std::size_t size) {
+  ++aligned_blocks;
+  return __real_aligned_alloc(alignment, size);
+}
+
 namespace protolith::testing {
 namespace {
+
+/// How many blocks of host memory tensors have taken so far.
+std::int64_t host_allocations() {
+  return aligned_blocks;
+}
 
 const Dataset& glyphs() {
   static const Dataset dataset = open_dataset("synthetic", {.use_cache = false});
@@ -219,10 +237,9 @@ TEST_CASE("a loss that is not finite stops the run, names the episode and keeps 
   const auto backend = open_backend(run.config);
   Trainer trainer(*backend, run.config, glyphs(), run.folder);
   trainer.resume();
-  // Poison the second moments' file-side effect: an infinite weight makes every loss NaN.
+  // A huge weight makes every loss NaN, but is itself a number that a file may hold.
   auto poisoned = read_safetensors(run.folder.last_checkpoint());
-  poisoned.tensors["encoder.0.0.weight"].host_span<float>()[0] =
-      std::numeric_limits<float>::infinity();
+  poisoned.tensors["encoder.0.0.weight"].host_span<float>()[0] = 3e38F;
   write_safetensors(run.folder.last_checkpoint(), poisoned);
   trainer.resume();
   Progress progress(true);
@@ -328,6 +345,47 @@ TEST_CASE("train + val training needs no validation and writes no best model") {
   CHECK_FALSE(run.metrics()[0].contains("val_loss"));
 }
 
+TEST_CASE("a model that became infinite is not saved over a good one") {
+  const TemporaryFolder scratch;
+  Config config = small_config();
+  config.trainval = true;  // no validation that would notice
+  config.train.episodes = 1;
+  config.epoch_episodes = 1;
+  config.adam.learning_rate = 3e38F;  // the first step's loss is still finite
+  Run run(scratch, "run", config);
+  try {
+    run.train(false);
+    FAIL("the run went on");
+  } catch (const Error& error) {
+    CHECK(std::string(error.what()).find("training episode 1") != std::string::npos);
+  }
+  CHECK_FALSE(std::filesystem::exists(run.folder.last_checkpoint()));
+}
+
+TEST_CASE("a run that was killed before its first checkpoint resumes from the start") {
+  const TemporaryFolder scratch;
+  Run whole(scratch, "whole", small_config());
+  whole.train(false);
+  Run killed(scratch, "killed", small_config());
+  killed.folder.append_metrics({{"epoch", 1}, {"val_loss", 0.5}});
+  killed.train(true);
+  CHECK(killed.warning.find("anew") != std::string::npos);
+  CHECK(killed.last() == whole.last());
+  CHECK(killed.metrics() == whole.metrics());
+}
+
+TEST_CASE("a training state that does not fit its run is refused") {
+  const TemporaryFolder scratch;
+  Run run(scratch, "run", small_config());
+  run.train(false);
+  auto file = read_safetensors(run.folder.last_checkpoint());
+  auto state = nlohmann::json::parse(file.metadata["training_state"]);
+  state["episodes"] = 12;  // and 4 epochs of 5
+  file.metadata["training_state"] = state.dump();
+  write_safetensors(run.folder.last_checkpoint(), file);
+  CHECK_THROWS_AS(run.train(true), Error);
+}
+
 TEST_CASE("no step after the first takes tensor memory") {
   const auto backend = open_backend(small_config());
   Learner learner(*backend, small_config(), glyphs());
@@ -336,7 +394,10 @@ TEST_CASE("no step after the first takes tensor memory") {
   const std::uint64_t growths = backend->step_memory_growths();
   const std::size_t bytes = backend->step_memory_bytes();
   CHECK(growths > 0);
+  const std::int64_t host_blocks = host_allocations();
+  CHECK(host_blocks > 0);
   for (std::uint64_t i = 1; i < 4; ++i) learner.step(sampler.sample(i), sampler.shape());
+  CHECK(host_allocations() == host_blocks);
   CHECK(backend->step_memory_growths() == growths);
   CHECK(backend->step_memory_bytes() == bytes);
 }
