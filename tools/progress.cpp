@@ -49,19 +49,28 @@ void Progress::update(const ProgressState& state) {
   const double now = clock_();
   if (now - drawn_ < kRedrawSeconds) return;
   drawn_ = now;
-  const double rate = static_cast<double>(state.done - first_) / std::max(now - started_, 1e-9);
   std::string text = fmt::format("{}: {}", label_, state.done);
   if (state.total > 0) text += fmt::format("/{}", state.total);
-  text += fmt::format(" episodes, {:.1f}/s", rate);
+  text += fmt::format(" {}", state.unit);
   if (state.loss) text += fmt::format(", loss {:.4f}", *state.loss);
   if (state.accuracy) text += fmt::format(", accuracy {:.2f} %", 100 * *state.accuracy);
-  if (state.total > 0 && rate > 0) {
-    text += fmt::format(", {} left",
-                        format_duration(static_cast<double>(state.total - state.done) / rate));
-  }
+  const std::string speed = rate(state);
+  if (!speed.empty()) text += ", " + speed;
   erase();
   *out_ << text << std::flush;
   visible_ = true;
+}
+
+std::string Progress::rate(const ProgressState& state) const {
+  const double seconds = clock_() - started_;
+  if (state.done <= first_ || seconds <= 0) return {};
+  const double rate = static_cast<double>(state.done - first_) / seconds;
+  std::string text = fmt::format("{:.{}f} {}/s", rate, rate < 1 ? 3 : 1, state.unit);
+  if (state.total > state.done) {
+    text += fmt::format(", {}{} left", state.open_ended ? "at most " : "",
+                        format_duration(static_cast<double>(state.total - state.done) / rate));
+  }
+  return text;
 }
 
 void Progress::line(const std::string& text) {

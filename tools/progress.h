@@ -10,10 +10,12 @@ namespace protolith {
 
 /// Where a training or an evaluation stands.
 struct ProgressState {
-  std::int64_t done = 0;   ///< episodes
-  std::int64_t total = 0;  ///< episodes in all; 0: not known
+  std::int64_t done = 0;   ///< units
+  std::int64_t total = 0;  ///< units in all; 0: not known
   std::optional<double> loss = std::nullopt;
   std::optional<double> accuracy = std::nullopt;  ///< fraction
+  const char* unit = "episodes";                  ///< what `done` and `total` count; a literal
+  bool open_ended = false;  ///< `total` is the latest possible end, as where patience may end it
 };
 
 /// Progress for people, on stderr: one live line on a terminal, else only whole lines.
@@ -31,10 +33,13 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// Starts the clock of episodes/s and of the time left. `done`: episodes of an earlier run.
+  /// Starts the clock of the rate and of the time left. `done`: units of an earlier run.
   void start(std::string label, std::int64_t done = 0);
   /// Redraws the live line, at most ten times a second.
   void update(const ProgressState& state);
+  /// "4.3 episodes/s, 35 min 00 s left", for the end of a line that stays: the rate since start()
+  /// and what it makes of the rest, "at most" where the end is open. Without what is not known.
+  std::string rate(const ProgressState& state) const;
   /// A line that stays, such as an epoch's summary. Nothing under --quiet.
   void line(const std::string& text);
   /// Removes the live line.

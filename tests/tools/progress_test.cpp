@@ -26,16 +26,43 @@ TEST_CASE("the live line gives rate, loss, accuracy and the time left") {
   display.now += 2;
   display.progress.update({150, 400, 1.25, 0.5});
   CHECK(display.take() ==
-        "train: 150/400 episodes, 25.0/s, loss 1.2500, accuracy 50.00 %, 10 s left");
+        "train: 150/400 episodes, loss 1.2500, accuracy 50.00 %, 25.0 episodes/s, 10 s left");
   display.progress.line("epoch 1");
   CHECK(display.take() == "\r\033[Kepoch 1\n");
   display.now += 2;
   display.progress.update({200, 0});
-  CHECK(display.take() == "train: 200 episodes, 25.0/s");
+  CHECK(display.take() == "train: 200 episodes, 25.0 episodes/s");
   display.progress.finish();
   CHECK(display.take() == "\r\033[K");
   display.progress.finish();
   CHECK(display.take().empty());
+}
+
+TEST_CASE("the line names the unit that is counted") {
+  Display display(Progress::Style::live);
+  display.progress.start("eval");
+  display.now += 2;
+  display.progress.update({.done = 50, .total = 100, .unit = "images"});
+  CHECK(display.take() == "eval: 50/100 images, 25.0 images/s, 2 s left");
+}
+
+TEST_CASE("rate and time left can end a line, on a terminal or not") {
+  for (const auto style : {Progress::Style::live, Progress::Style::plain, Progress::Style::none}) {
+    Display display(style);
+    display.progress.start("train", 100);
+    CHECK(display.progress.rate({.done = 100, .total = 200}).empty());  // no time, no episodes
+    CHECK(display.progress.rate({.done = 101, .total = 200}).empty());  // no time
+    display.now += 10;
+    CHECK(display.progress.rate({.done = 100, .total = 200}).empty());  // no episodes
+    CHECK(display.progress.rate({.done = 143, .total = 9173}) ==
+          "4.3 episodes/s, 35 min 00 s left");
+    CHECK(display.progress.rate({.done = 143, .total = 9173, .open_ended = true}) ==
+          "4.3 episodes/s, at most 35 min 00 s left");
+    CHECK(display.progress.rate({.done = 143}) == "4.3 episodes/s");
+    CHECK(display.progress.rate({.done = 200, .total = 200}) == "10.0 episodes/s");  // the end
+    CHECK(display.progress.rate({.done = 101, .total = 102}) == "0.100 episodes/s, 10 s left");
+    CHECK(display.take().empty());
+  }
 }
 
 TEST_CASE("the live line is redrawn at most ten times a second") {
