@@ -28,7 +28,8 @@ InterruptGuard::InterruptGuard() {
   // RESETHAND: the second signal finds the default action, which ends the program at once.
   // RESTART: a write that is under way goes on.
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
-  sigaction(SIGINT, &action, &previous_interrupt_);
+  sigaction(SIGINT, nullptr, &previous_interrupt_);
+  if (previous_interrupt_.sa_handler != SIG_IGN) sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, &previous_terminate_);
 }
 

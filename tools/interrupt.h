@@ -5,8 +5,10 @@
 namespace protolith {
 
 /// While it lives, the first SIGINT (Ctrl-C) or SIGTERM asks the program to stop at the next
-/// convenient point, and a second one of the same kind ends it at once. The earlier handlers come
-/// back on destruction. At most one at a time.
+/// convenient point, and a second one of the same kind ends it at once. A SIGINT that is ignored on
+/// construction stays so: programs started by nohup or by a script's `&` inherit that, and the
+/// terminal's Ctrl-C is not meant for them. The earlier handlers come back on destruction. At most
+/// one at a time.
 class InterruptGuard {
  public:
   /// Throws Error when another guard lives.

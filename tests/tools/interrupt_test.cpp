@@ -32,8 +32,27 @@ int end_of_child(Work work) {
   return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/// The disposition of a signal while it lives: tests may themselves have been started with one
+/// ignored, as by nohup.
+class Disposition {
+ public:
+  Disposition(int signal, void (*handler)(int)) : signal_(signal) {
+    struct sigaction action {};
+    action.sa_handler = handler;
+    sigaction(signal_, &action, &previous_);
+  }
+  ~Disposition() { sigaction(signal_, &previous_, nullptr); }
+  Disposition(const Disposition&) = delete;
+  Disposition& operator=(const Disposition&) = delete;
+
+ private:
+  int signal_;
+  struct sigaction previous_ {};
+};
+
 TEST_CASE("the first signal asks, and the earlier handlers come back") {
   for (const int signal : {SIGINT, SIGTERM}) {
+    const Disposition initial(signal, SIG_DFL);
     const auto before = handler_of(signal);
     {
       const InterruptGuard guard;
@@ -51,6 +70,7 @@ TEST_CASE("the first signal asks, and the earlier handlers come back") {
 TEST_CASE("the second signal of a kind ends the program") {
   const auto twice = [](int signal) {
     return end_of_child([signal] {
+      const Disposition initial(signal, SIG_DFL);
       const InterruptGuard guard;
       std::raise(signal);
       if (!guard.requested()) _exit(1);
@@ -61,7 +81,26 @@ TEST_CASE("the second signal of a kind ends the program") {
   CHECK(twice(SIGTERM) == -SIGTERM);
 }
 
+TEST_CASE("an inherited ignored SIGINT stays ignored; SIGTERM is always heard") {
+  // nohup and a script's `&` start programs so: the terminal's Ctrl-C is not meant for them, but
+  // kill, which names the process, is.
+  const Disposition interrupt(SIGINT, SIG_IGN);
+  const Disposition terminate(SIGTERM, SIG_IGN);
+  const auto ignored = handler_of(SIGINT);
+  {
+    const InterruptGuard guard;
+    CHECK(handler_of(SIGINT) == ignored);
+    std::raise(SIGINT);
+    CHECK(!guard.requested());
+    std::raise(SIGTERM);
+    CHECK(guard.requested());
+  }
+  CHECK(handler_of(SIGINT) == ignored);
+  CHECK(handler_of(SIGTERM) == ignored);
+}
+
 TEST_CASE("two guards at once are an error, one after the other are not") {
+  const Disposition initial(SIGINT, SIG_DFL);
   {
     const InterruptGuard guard;
     CHECK_THROWS_AS(std::make_unique<InterruptGuard>(), Error);
