@@ -68,8 +68,10 @@ void Metric::validate() const {
   PROTOLITH_CHECK_USAGE(std::isfinite(s) && s >= 0, "LSED threshold s = {} must be finite and >= 0",
                         s);
   PROTOLITH_CHECK_USAGE(std::isfinite(r) && r >= 0, "LSED slope r = {} must be finite and >= 0", r);
-  PROTOLITH_CHECK_USAGE(std::isfinite(temperature) && temperature > 0,
-                        "temperature {} must be finite and > 0", temperature);
+  // 1/T is what multiplies the distances.
+  PROTOLITH_CHECK_USAGE(
+      std::isfinite(temperature) && temperature > 0 && std::isfinite(1.0F / temperature),
+      "temperature T = {} must be finite and > 0, with a finite 1/T", temperature);
 }
 
 std::string to_string(const Metric& metric) {

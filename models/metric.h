@@ -14,13 +14,13 @@ struct Metric {
   MetricKind kind = MetricKind::sed;
   float s = 0.0F;              ///< LSED's threshold, s >= 0
   float r = 0.01F;             ///< LSED's slope beyond s, r >= 0
-  float temperature = 100.0F;  ///< T > 0
+  float temperature = 100.0F;  ///< T > 0, 1 / T finite
 
   /// The distance function the loss kernel computes. LSED(0, r) and temperature 1 / r are the same.
   LeakyDistance leaky() const;
   /// Reads `sed`, `lsed`, `lsed:S:R` or `temperature:T`. Throws UsageError naming the text.
   static Metric parse(const std::string& text);
-  /// Throws UsageError when a hyper-parameter is negative, infinite or NaN.
+  /// Throws UsageError when a hyper-parameter is out of its range above, infinite or NaN.
   void validate() const;
   friend bool operator==(const Metric&, const Metric&) = default;
 };

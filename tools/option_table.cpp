@@ -34,6 +34,8 @@ struct Range {
 
 const Range kPositive{"greater than 0", [](float x) { return x > 0; }};
 const Range kNotNegative{"at least 0", [](float x) { return x >= 0; }};
+const Range kTemperature{"greater than 0 and with a finite reciprocal",
+                         [](float x) { return x > 0 && std::isfinite(1.0F / x); }};
 const Range kDecay{"at least 0 and less than 1", [](float x) { return x >= 0 && x < 1; }};
 
 float parse_real(const std::string& text, const Range& range) {
@@ -219,7 +221,7 @@ void add_model_options(std::vector<ConfigOption>& options) {
       "r", group, [](auto& c) -> auto& { return c.metric.r; }, kNotNegative,
       "LSED's slope beyond s; 1 is SED"));
   options.push_back(real(
-      "temperature", group, [](auto& c) -> auto& { return c.metric.temperature; }, kPositive,
+      "temperature", group, [](auto& c) -> auto& { return c.metric.temperature; }, kTemperature,
       "what metric temperature divides SED by"));
   options.push_back(distance_option());
   options.push_back(choice(
