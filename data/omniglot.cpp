@@ -24,6 +24,9 @@ constexpr const char* kPreprocessing = "28x28 nearest, ink = 255, version 1";
 constexpr std::array<const char*, 2> kHalves = {"images_background", "images_evaluation"};
 constexpr const char* kOrigin = "github.com/brendenlake/omniglot, folder python";
 constexpr std::size_t kMaxPngBytes = std::size_t{1} << 16;  // the official ones have about 300
+/// A PNG of a few kilobytes can decode to gigabytes; one of a wrong size that is near gets a
+/// message that says which.
+constexpr std::int64_t kMaxPixels = 4 * std::int64_t{kOmniglotStoredSide} * kOmniglotStoredSide;
 
 /// One of the two halves of the data set on disk.
 struct Half {
@@ -168,7 +171,7 @@ bool read_half(const Half& half, Drawings& drawings, OmniglotContents& contents)
 /// Writes the drawing's 28x28 pixels. Throws Error naming the drawing.
 void decode_drawing(const Drawing& drawing, std::uint8_t* pixels) {
   constexpr std::int32_t kStored = kOmniglotStoredSide;
-  const DecodedImage image = decode_image(drawing.png, 1, drawing.name);
+  const DecodedImage image = decode_image(drawing.png, 1, drawing.name, kMaxPixels);
   PROTOLITH_CHECK(image.width == kStored && image.height == kStored,
                   "{}: {}x{} pixels instead of {}x{}", drawing.name, image.width, image.height,
                   kStored, kStored);

@@ -174,6 +174,9 @@ TEST_CASE("a damaged drawing is refused by its name") {
                 {path, "28x105 pixels instead of 105x105"});
   check_refused(spoil_with([](std::string& png) { png = testing::png_file(60000, 60000, ""); }),
                 {path});
+  // A few kilobytes can decode to this much: refused by its size, before memory is taken.
+  check_refused(spoil_with([](std::string& png) { png = testing::png_file(4000, 4000, ""); }),
+                {path, "4000x4000 pixels, at most 44100 are accepted"});
   check_refused(spoil_with([](std::string& png) { png.append(1U << 17U, ' '); }), {path, "65536"});
 }
 
