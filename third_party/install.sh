@@ -14,8 +14,7 @@ EOF
 
 packages=(g++ cmake ninja-build
           libdnnl-dev libopenblas-openmp-dev libhwy-dev librandom123-dev nlohmann-json3-dev
-          libcli11-dev libtomlplusplus-dev doctest-dev libstb-dev libarchive-dev libfmt-dev
-          gnuplot-nox)
+          libcli11-dev libtomlplusplus-dev doctest-dev libstb-dev libarchive-dev libfmt-dev)
 list=
 for argument in "$@"; do
   case $argument in
