@@ -92,8 +92,9 @@ TEST_CASE("the state goes out in PyTorch's layout and comes back the same") {
   copy.load_state(state);
   CHECK(values(copy.parameters().values()) == values(model.parameters().values()));
   const auto again = copy.state();
-  for (const auto& [name, tensor] : state) {
-    CAPTURE(name);
+  for (const auto& entry : state) {
+    const auto& [name, tensor] = entry;
+    INFO(entry.first);
     REQUIRE(again.contains(name));
     if (tensor.dtype() == DType::f32) CHECK(values(again.at(name)) == values(tensor));
   }

@@ -304,9 +304,10 @@ TEST_CASE("LSED(0, 0.01) and temperature 100 train to the same bits") {
   CHECK(leaky.metrics() == warm.metrics());
   const auto a = read_safetensors(leaky.folder.last_checkpoint()).tensors;
   const auto b = read_safetensors(warm.folder.last_checkpoint()).tensors;
-  for (const auto& [name, tensor] : a) {
-    CAPTURE(name);
-    CHECK(std::equal(tensor.raw(), tensor.raw() + tensor.bytes(), b.at(name).raw()));
+  for (const auto& entry : a) {
+    const Tensor& tensor = entry.second;
+    INFO(entry.first);
+    CHECK(std::equal(tensor.raw(), tensor.raw() + tensor.bytes(), b.at(entry.first).raw()));
   }
 }
 
