@@ -1,11 +1,10 @@
 #!/usr/bin/python3
 """Loads a protolith checkpoint into the reference model in PyTorch, as its users would.
 
-    tests/goldens/load_checkpoint.py CHECKPOINT [GOLDEN]
+    tests/goldens/load_checkpoint.py CHECKPOINT
 
-load_state_dict(strict=True) must accept every tensor: no key may be missing or left over. With the
-golden file parameters.safetensors as CHECKPOINT's origin the values can be compared: where GOLDEN
-is given, every tensor of it must be found with the same bits. Exits with 77 without PyTorch.
+load_state_dict(strict=True) must accept every tensor: no key may be missing or left over. Exits
+with 77 without PyTorch.
 """
 import json
 import struct
@@ -64,10 +63,6 @@ def main():
     with torch.no_grad():
         embeddings = model(images)
     assert torch.isfinite(embeddings).all()
-    if len(sys.argv) > 2:
-        golden, _ = read_safetensors(sys.argv[2])
-        for name, values in golden.items():
-            assert torch.equal(tensors[name], values), name
     print(f"loaded {len(tensors)} tensors; {embeddings.shape[1]} features")
 
 
