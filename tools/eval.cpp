@@ -76,7 +76,7 @@ EpisodeScores score(Backend& backend, Candidate& candidate, const EvalFlags& fla
                                   .distance = candidate.checkpoint.info.distance,
                                   .episode_statistics = statistics == "episode",
                                   .progress = [&](std::int64_t done, std::int64_t all) {
-                                    progress.update({.done = done, .total = all});
+                                    progress.update({.done = done, .total = all, .unit = "steps"});
                                     return !interrupt.requested();
                                   }};
   EpisodeScores scores =

@@ -158,48 +158,61 @@ EpisodeScores Trainer::validate(std::int64_t epoch) {
                   options);
 }
 
+Trainer::Validation Trainer::validate_epoch() {
+  const EpisodeScores scores = validate(state_.epoch);
+  Validation result{estimate(scores.loss), estimate(scores.accuracy)};
+  PROTOLITH_CHECK(std::isfinite(result.loss.mean),
+                  "epoch {}: the validation loss became {}; use a lower learning rate (--lr)",
+                  state_.epoch + 1, result.loss.mean);
+  result.best = state_.best_epoch == 0 || result.loss.mean < state_.best_loss;
+  if (result.best) {
+    state_.best_epoch = state_.epoch + 1;
+    state_.best_loss = result.loss.mean;
+    state_.best_accuracy = result.accuracy.mean;
+  }
+  state_.last_loss = result.loss.mean;
+  state_.last_accuracy = result.accuracy.mean;
+  return result;
+}
+
 void Trainer::finish_epoch(Progress& progress, double seconds) {
-  const auto episodes = static_cast<double>(config_.epoch_episodes);
+  const ProgressState trained = progress_state();
   nlohmann::json line{{"epoch", state_.epoch + 1},
                       {"episodes", state_.episodes},
-                      {"train_loss", state_.loss_sum / episodes},
-                      {"train_accuracy", state_.accuracy_sum / episodes},
-                      {"learning_rate", learner_.optimizer().learning_rate(state_.episodes - 1)}};
-  std::string text = fmt::format("epoch {}: {} episodes, train loss {:.4f}, accuracy {:.2f} %",
-                                 state_.epoch + 1, state_.episodes, state_.loss_sum / episodes,
-                                 100 * state_.accuracy_sum / episodes);
-  bool best = false;
+                      {"train_loss", trained.loss.value()},
+                      {"train_accuracy", trained.accuracy.value()},
+                      {"learning_rate", learner_.optimizer().learning_rate(state_.episodes - 1)},
+                      {"seconds", seconds}};
+  std::string text =
+      fmt::format("epoch {}: {} episodes, train loss {:.4f}, accuracy {:.2f} %", state_.epoch + 1,
+                  state_.episodes, trained.loss.value(), 100 * trained.accuracy.value());
   if (validation_) {
-    const EpisodeScores scores = validate(state_.epoch);
-    const Estimate loss = estimate(scores.loss);
-    const Estimate accuracy = estimate(scores.accuracy);
-    PROTOLITH_CHECK(std::isfinite(loss.mean),
-                    "epoch {}: the validation loss became {}; use a lower learning rate (--lr)",
-                    state_.epoch + 1, loss.mean);
-    best = state_.best_epoch == 0 || loss.mean < state_.best_loss;
-    if (best) {
-      state_.best_epoch = state_.epoch + 1;
-      state_.best_loss = loss.mean;
-      state_.best_accuracy = accuracy.mean;
-    }
-    state_.last_loss = loss.mean;
-    state_.last_accuracy = accuracy.mean;
-    line.update({{"val_loss", loss.mean},
-                 {"val_accuracy", accuracy.mean},
-                 {"val_ci95", accuracy.ci95},
-                 {"best", best}});
-    text += fmt::format("; val loss {:.4f}, accuracy {:.2f} +- {:.2f} %{}", loss.mean,
-                        100 * accuracy.mean, 100 * accuracy.ci95, best ? " (best)" : "");
+    const Validation v = validate_epoch();
+    line.update({{"val_loss", v.loss.mean},
+                 {"val_accuracy", v.accuracy.mean},
+                 {"val_ci95", v.accuracy.ci95},
+                 {"best", v.best}});
+    text += fmt::format("; val loss {:.4f}, accuracy {:.2f} +- {:.2f} %{}", v.loss.mean,
+                        100 * v.accuracy.mean, 100 * v.accuracy.ci95, v.best ? " (best)" : "");
+    if (v.best) save_model(folder_.best_checkpoint(), learner_.model(), info_);
   }
   ++state_.epoch;
   state_.loss_sum = 0;
   state_.accuracy_sum = 0;
-  line["seconds"] = seconds;
-  if (best) save_model(folder_.best_checkpoint(), learner_.model(), info_);
   // The line first: a resume drops lines beyond its checkpoint, but could not make up a lost one.
   folder_.append_metrics(line);
   save_last();
-  progress.line(text);
+  const std::string rate = progress.rate(trained);
+  progress.line(rate.empty() ? text : text + "; " + rate);
+}
+
+ProgressState Trainer::progress_state() const {
+  const std::int64_t in_epoch = state_.episodes - state_.epoch * config_.epoch_episodes;
+  return {.done = state_.episodes,
+          .total = episode_limit(),
+          .loss = state_.loss_sum / static_cast<double>(in_epoch),
+          .accuracy = state_.accuracy_sum / static_cast<double>(in_epoch),
+          .open_ended = config_.train.episodes == 0};
 }
 
 void Trainer::report_unfinished_epoch() {
@@ -221,6 +234,11 @@ void Trainer::save_last() {
 
 Trainer::Outcome Trainer::run(Progress& progress, const std::function<bool()>& stop) {
   const std::int64_t limit = episode_limit();
+  const std::int64_t rest = limit % config_.epoch_episodes;
+  if (validation_ && rest != 0 && limit > rest) {
+    progress.line(fmt::format("the last {} episodes end no epoch of {}: they are not validated",
+                              rest, config_.epoch_episodes));
+  }
   progress.start("train", state_.episodes);
   auto epoch_start = Clock::now();
   while (!has_ended()) {
@@ -230,12 +248,8 @@ Trainer::Outcome Trainer::run(Progress& progress, const std::function<bool()>& s
       return Outcome::interrupted;
     }
     train_episode();
-    const std::int64_t in_epoch = state_.episodes - state_.epoch * config_.epoch_episodes;
-    progress.update({.done = state_.episodes,
-                     .total = limit,
-                     .loss = state_.loss_sum / static_cast<double>(in_epoch),
-                     .accuracy = state_.accuracy_sum / static_cast<double>(in_epoch)});
-    if (in_epoch == config_.epoch_episodes) {
+    progress.update(progress_state());
+    if (state_.episodes % config_.epoch_episodes == 0) {
       finish_epoch(progress, seconds_since(epoch_start));
       epoch_start = Clock::now();
     }

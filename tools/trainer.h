@@ -45,7 +45,15 @@ class Trainer {
  private:
   bool has_ended() const;
   void train_episode();
+  /// Validation loss and accuracy of an epoch.
+  struct Validation {
+    Estimate loss, accuracy;
+    bool best = false;
+  };
+
+  ProgressState progress_state() const;
   void finish_epoch(Progress& progress, double seconds);
+  Validation validate_epoch();
   EpisodeScores validate(std::int64_t epoch);
   void report_unfinished_epoch();
   void save_last();
