@@ -5,6 +5,7 @@
 
 #include "data/verify.h"
 #include "tools/command.h"
+#include "tools/session.h"
 
 namespace protolith {
 namespace {
@@ -58,11 +59,7 @@ void print_report(const VerifyReport& report) {
 
 int verify(const VerifyFlags& flags) {
   DatasetOptions options;
-  if (!flags.output.quiet) {
-    options.warn = [](const std::string& warning) {
-      std::fputs(("protolith: warning: " + warning + "\n").c_str(), stderr);
-    };
-  }
+  if (!flags.output.quiet) options.warn = warn;
   const VerifyReport report = verify_dataset(flags.spec, options);
   if (flags.output.json) {
     print_json(report_json(report));
