@@ -51,7 +51,8 @@ class CommandLine {
 class ConfigFlags {
  public:
   ConfigFlags() = default;
-  /// Adds the flags of `groups`; the group `experiment` brings --config and --print-config along.
+  /// Adds the flags of `groups`; the group `experiment` brings --config and --print-config along,
+  /// and the preset demo's values as the defaults in --help.
   ConfigFlags(CLI::App& command, std::initializer_list<OptionGroup> groups);
 
   /// What was given, after parsing.
@@ -79,7 +80,7 @@ struct OutputFlags {
   void add_to(CLI::App& command);
 };
 
-/// One JSON object on one line of stdout.
+/// One JSON object on one line of stdout; bytes that are not UTF-8 become U+FFFD.
 void print_json(const nlohmann::json& object);
 
 // One per file tools/NAME.cpp.

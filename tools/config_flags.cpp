@@ -10,14 +10,15 @@
 namespace protolith {
 namespace {
 
-/// `shown`: the configuration whose values --help gives as defaults.
-void add_flag(CLI::App& command, const ConfigOption& option, const Config& shown) {
+/// `shown`: the configuration whose values --help gives as defaults, if any.
+void add_flag(CLI::App& command, const ConfigOption& option, const Config* shown) {
   CLI::Option* flag = nullptr;
   if (option.type == OptionType::toggle) {
     flag = command.add_flag(option.flag(), option.help);
   } else {
     flag = command.add_option(option.flag(), option.help);
-    flag->type_name(option.values)->default_str(option.get(shown));
+    flag->type_name(option.values);
+    if (shown != nullptr) flag->default_str(option.get(*shown));
   }
   flag->group(to_string(option.group));
 }
@@ -47,11 +48,14 @@ bool given(const CLI::App& command, const std::string& flag) {
 
 ConfigFlags::ConfigFlags(CLI::App& command, std::initializer_list<OptionGroup> groups)
     : command_(&command) {
-  const Config shown = resolve_config({}, {});
+  const auto taken = [&](OptionGroup group) {
+    return std::find(groups.begin(), groups.end(), group) != groups.end();
+  };
+  // A command without presets starts from a run's configuration, whose values --help cannot know.
+  const Config defaults = resolve_config({}, {});
+  const Config* const shown = taken(OptionGroup::experiment) ? &defaults : nullptr;
   for (const ConfigOption& option : config_options()) {
-    if (!option.has_flag || std::find(groups.begin(), groups.end(), option.group) == groups.end()) {
-      continue;
-    }
+    if (!option.has_flag || !taken(option.group)) continue;
     add_flag(command, option, shown);
     if (option.group == OptionGroup::experiment) add_file_flags(command);
     options_.push_back(&option);
@@ -100,7 +104,10 @@ void OutputFlags::add_to(CLI::App& command) {
 }
 
 void print_json(const nlohmann::json& object) {
-  std::fputs((object.dump() + "\n").c_str(), stdout);
+  // Names of files need not be UTF-8, and a result must not be lost to one that is not.
+  const std::string text =
+      object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  std::fputs(text.c_str(), stdout);
 }
 
 }  // namespace protolith

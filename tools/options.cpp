@@ -21,6 +21,15 @@ std::string preset_of(const Assignments& assignments, const std::string& fallbac
   return name;
 }
 
+bool is_utf8(const std::string& text) {
+  try {
+    static_cast<void>(nlohmann::json(text).dump());
+    return true;
+  } catch (const nlohmann::json::type_error&) {
+    return false;
+  }
+}
+
 /// A flag that refines another metric than the one in use would have no effect.
 void check_refinements(const Config& config, const Assignments& flags) {
   for (const Assignment& flag : flags) {
@@ -32,6 +41,12 @@ void check_refinements(const Config& config, const Assignments& flags) {
                           "{} has no effect with metric {}; add --metric {}", flag.origin,
                           to_string(config.metric), lsed_only ? "lsed" : "temperature");
   }
+}
+
+Config with_flags(Config base, const Assignments& flags) {
+  apply(base, flags);
+  check_refinements(base, flags);
+  return base;
 }
 
 nlohmann::json json_value(const ConfigOption& option, const std::string& text) {
@@ -86,6 +101,8 @@ void apply(Config& config, const Assignments& assignments) {
     for (const Assignment& assignment : assignments) {
       if (assignment.option != &option) continue;
       try {
+        PROTOLITH_CHECK_USAGE(is_utf8(assignment.value),
+                              "must be UTF-8, so that files can hold it; rename what it names");
         option.set(config, assignment.value);
       } catch (const UsageError& error) {
         throw UsageError(fmt::format("{}: {}", assignment.origin, error.what()));
@@ -98,13 +115,17 @@ Config resolve_config(const Assignments& file, const Assignments& flags) {
   const std::string file_preset = preset_of(file, Config{}.preset);
   Config config = preset_config(preset_of(flags, file_preset));
   apply(config, file);
-  return override_config(config, flags);
+  return with_flags(config, flags);
 }
 
 Config override_config(Config base, const Assignments& flags) {
-  apply(base, flags);
-  check_refinements(base, flags);
-  return base;
+  for (const Assignment& flag : flags) {
+    PROTOLITH_CHECK_USAGE(flag.option->key != "preset",
+                          "{} does not go with --resume or --trainval: a run keeps its own "
+                          "configuration, and flags change single values of it",
+                          flag.option->flag());
+  }
+  return with_flags(std::move(base), flags);
 }
 
 std::vector<std::string> differing_keys(const Config& a, const Config& b) {

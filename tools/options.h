@@ -53,13 +53,16 @@ struct Assignment {
 using Assignments = std::vector<Assignment>;
 
 /// Sets the assigned fields in config_options()'s order, so that `metric` comes before the numbers
-/// that refine it. Throws UsageError that starts with the origin of the value that is wrong.
+/// that refine it. Throws UsageError that starts with the origin of the value that is wrong, such
+/// as text that is not UTF-8.
 void apply(Config& config, const Assignments& assignments);
 
 /// Defaults < preset < `file` < `flags`. The preset is the one that `flags` name, else `file`.
+/// Throws UsageError when a flag refines a metric that is not in use.
 Config resolve_config(const Assignments& file, const Assignments& flags);
 
-/// `base` with `flags` over it. Throws UsageError when a flag refines a metric that is not in use.
+/// `base`, a run's own configuration, with `flags` over it. Throws UsageError when they name a
+/// preset, which would change no value but its name, or refine a metric that is not in use.
 Config override_config(Config base, const Assignments& flags);
 
 /// The keys whose values differ.

@@ -143,6 +143,21 @@ TEST_CASE("strings with every kind of awkward character come back") {
   CHECK(through_file(config).data == config.data);
 }
 
+TEST_CASE("text is UTF-8, or refused with the option's name: no file could hold it") {
+  for (const char* text :
+       {"\x80", "\xc3", "\xc3(", "\xe2\x82", "\xed\xa0\x80", "\xf4\x90\x80\x80"}) {
+    const Assignment assignment = assign("data", std::string("omniglot:") + text);
+    CHECK(contains(usage_error({}, {assignment}), assignment.origin + ": must be UTF-8"));
+  }
+  // The ends of each length of character, and what editors treat in special ways.
+  for (const char* text : {"\u0080", "\u07ff", "\u0800", "\ud7ff", "\ue000", "\uffff", "\U00010000",
+                           "\U0010ffff", "\u0085", "\u2028", "\ufeff"}) {
+    Config config = resolve_config({}, {});
+    apply(config, {assign("data", std::string("omniglot:") + text)});
+    CHECK(through_file(config).data == config.data);
+  }
+}
+
 TEST_CASE("JSON holds every key with its type") {
   const nlohmann::json json = to_json(preset_config("omniglot-20w1s-lsed"));
   CHECK(json.size() == config_options().size());
@@ -166,6 +181,15 @@ TEST_CASE("precedence: defaults < preset < file < flags") {
   CHECK(other.train.shot == 5);  // the flag's preset lies under the file's other keys
   CHECK(other.adam.learning_rate == 0.5F);
   CHECK(override_config(from_file, {assign("seed", "9")}).seed == 9);
+}
+
+TEST_CASE("a preset over an existing configuration is refused: it would change only its name") {
+  const Config base = resolve_config({}, {assign("preset", "omniglot-20w1s-sed")});
+  for (const char* preset : {"demo", "omniglot-20w1s-sed"}) {
+    CHECK_THROWS_WITH_AS(override_config(base, {assign("preset", preset)}),
+                         doctest::Contains("--preset does not go with --resume or --trainval"),
+                         UsageError);
+  }
 }
 
 TEST_CASE("a metric's numbers refine it, whatever the order they are given in") {
@@ -197,6 +221,7 @@ TEST_CASE("values that cannot work are refused, naming option and value") {
                                                              {"r", "inf"},
                                                              {"r", "1e99"},
                                                              {"temperature", "0"},
+                                                             {"temperature", "1e-39"},
                                                              {"lr", "0"},
                                                              {"lr", "-inf"},
                                                              {"lr", "-nan"},
@@ -246,6 +271,8 @@ TEST_CASE("values that cannot work are refused, naming option and value") {
                                                              {"metric", "lsed:nan:0.1"},
                                                              {"metric", "temperature:inf"},
                                                              {"data", "imagenet:x"},
+                                                             {"data", "omniglot:\xff"},
+                                                             {"data", "omniglot:\xc0\xaf"},
                                                              {"preset", "omniglot"},
                                                              {"deterministic", "maybe"}};
   for (const auto& [key, value] : bad) {

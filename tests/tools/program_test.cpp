@@ -27,6 +27,18 @@ TEST_CASE("help and version end with 0 on stdout") {
   CHECK(version.output.starts_with("protolith "));
 }
 
+TEST_CASE("--help gives defaults where they are what an absent flag stands for") {
+  CHECK(contains(run_program("train --help").output, "--data KIND:PATH=synthetic"));
+  CHECK(contains(run_program("train --help").output, "--seed INT=1"));
+  for (const std::string command : {"eval", "bench"}) {  // a run brings its own, or they are fixed
+    const std::string help = run_program(command + " --help").output;
+    CAPTURE(help);
+    CHECK(contains(help, "--seed INT "));
+    CHECK(!contains(help, "=synthetic"));
+    CHECK(!contains(help, "=auto"));
+  }
+}
+
 TEST_CASE("wrong usage ends with 2, names what is wrong on stderr and prints no result") {
   const std::vector<std::pair<std::string, std::string>> cases{
       {"", "a command is needed"},
@@ -109,6 +121,21 @@ TEST_CASE("verify reports sound and missing data") {
   REQUIRE(!problems.empty());
   CHECK(contains(problems[0]["what"], "/no/such/folder"));
   CHECK(!problems[0]["remedy"].get<std::string>().empty());
+}
+
+TEST_CASE("a name that is not UTF-8 does not keep the result from being printed") {
+  const ProgramResult result = run_program("verify \"$(printf 'omniglot:/no/\\377')\" --json");
+  CHECK(result.code == 1);  // there is no such folder
+  CHECK_MESSAGE(result.errors.empty(), result.errors);
+  CHECK(nlohmann::json::parse(result.output)["data"] == "omniglot:/no/\ufffd");
+}
+
+TEST_CASE("a data folder that is not UTF-8 is wrong usage: config.toml could not be read back") {
+  const TemporaryFolder folder;
+  const ProgramResult result =
+      run_program("train --data \"$(printf 'omniglot:/no/\\377')\"", folder.path());
+  CHECK(result.code == 2);
+  CHECK(contains(result.errors, "--data omniglot:/no/\xff: must be UTF-8"));
 }
 
 TEST_CASE("a result that cannot be written is a failure") {
