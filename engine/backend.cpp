@@ -70,17 +70,25 @@ ConvBlockGradients Backend::conv_block_backward(std::unique_ptr<ConvBlockContext
                                                 const Tensor& dy, bool needs_input_grad) {
   auto* saved = dynamic_cast<ComposedContext*>(context.get());
   PROTOLITH_CHECK(saved != nullptr, "a convolution block's context came from another backend");
+  if (!needs_input_grad) {
+    return batch_norm_relu_pool_backward_weight(saved->x_, saved->convolved_, saved->normalized_,
+                                                dy, saved->gamma_, saved->statistics_,
+                                                saved->weight_.shape());
+  }
   BatchNormGradients norm = batch_norm_relu_pool_backward(saved->convolved_, saved->normalized_, dy,
                                                           saved->gamma_, saved->statistics_);
   saved->normalized_ = {};
-  ConvBlockGradients gradients;
-  gradients.dgamma = std::move(norm.dgamma);
-  gradients.dbeta = std::move(norm.dbeta);
-  gradients.dweight = convolution_backward_weight(saved->x_, norm.dx, saved->weight_.shape(), {});
-  if (needs_input_grad) {
-    gradients.dx = convolution_backward_data(norm.dx, saved->weight_, saved->x_.shape(), {});
-  }
-  return gradients;
+  Tensor dweight = convolution_backward_weight(saved->x_, norm.dx, saved->weight_.shape(), {});
+  Tensor dx = convolution_backward_data(norm.dx, saved->weight_, saved->x_.shape(), {});
+  return {std::move(dx), std::move(dweight), std::move(norm.dgamma), std::move(norm.dbeta)};
+}
+
+ConvBlockGradients Backend::batch_norm_relu_pool_backward_weight(
+    const Tensor& input, const Tensor& x, const BatchNormReluPoolResult& forward, const Tensor& dy,
+    const Tensor& gamma, const BatchStatistics& statistics, const Shape& weight_shape) {
+  BatchNormGradients norm = batch_norm_relu_pool_backward(x, forward, dy, gamma, statistics);
+  Tensor dweight = convolution_backward_weight(input, norm.dx, weight_shape, {});
+  return {Tensor(), std::move(dweight), std::move(norm.dgamma), std::move(norm.dbeta)};
 }
 
 std::shared_ptr<const PreparedConvBlock> Backend::prepare_conv_block(

@@ -200,6 +200,14 @@ class Backend {
                                                            const Tensor& dy, const Tensor& gamma,
                                                            const BatchStatistics& statistics) = 0;
 
+  /// The same and then the weight gradient of the 3x3 convolution that made x from `input`, whose
+  /// own gradient nobody needs (the first block): dx stays undefined, x is overwritten. The default
+  /// composes the two; a backend may do without storing dx.
+  virtual ConvBlockGradients batch_norm_relu_pool_backward_weight(
+      const Tensor& input, const Tensor& x, const BatchNormReluPoolResult& forward,
+      const Tensor& dy, const Tensor& gamma, const BatchStatistics& statistics,
+      const Shape& weight_shape);
+
   // --- the convolution block; the default composes the primitives above ---
   /// Batch statistics; updates the running ones unless momentum is 0.
   virtual ConvBlockForward conv_block_forward(const Tensor& x,

@@ -19,8 +19,9 @@ const char* onednn_instruction_set();
 /// oneDNN's convolution primitives, created once per pass, shape and geometry.
 class OneDnnConvolution {
  public:
-  /// `scratch` yields step memory for reordered filters and scratch pads.
-  explicit OneDnnConvolution(std::function<Tensor(std::int64_t bytes)> scratch);
+  using Allocate = std::function<Tensor(Shape, DType)>;
+  /// `empty` yields step memory, for reordered filters and scratch pads.
+  explicit OneDnnConvolution(Allocate empty);
 
   void forward(const Tensor& x, const Tensor& weight, ConvolutionGeometry g, const Tensor& y);
   void backward_data(const Tensor& dy, const Tensor& weight, ConvolutionGeometry g,
@@ -42,11 +43,12 @@ class OneDnnConvolution {
                    ConvolutionGeometry g);
   Plan make_plan(Pass pass, const Shape& x, const Shape& weight, const Shape& y,
                  ConvolutionGeometry g) const;
+  Tensor scratch(const dnnl::memory::desc& description) const;
   dnnl::memory wrap(const dnnl::memory::desc& description, const Tensor& tensor) const;
 
   dnnl::engine engine_;
   dnnl::stream stream_;
-  std::function<Tensor(std::int64_t)> scratch_;
+  Allocate empty_;
   std::map<Key, Plan> plans_;
 };
 

@@ -17,9 +17,7 @@ namespace protolith {
 CpuBackend::CpuBackend(int threads)
     : threads_(threads > 0 ? threads : omp_get_num_procs()),
       arena_(std::make_shared<Arena>(Device{}, reserve_host_region())),
-      convolution_([this](std::int64_t bytes) {
-        return empty({std::max<std::int64_t>(bytes, 1)}, DType::u8);
-      }) {
+      convolution_([this](Shape shape, DType dtype) { return empty(shape, dtype); }) {
   PROTOLITH_CHECK_USAGE(threads >= 0 && threads <= 1024,
                         "{} threads: use 1 to 1024, or 0 for one per core", threads);
   omp_set_num_threads(threads_);

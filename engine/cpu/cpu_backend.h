@@ -70,6 +70,12 @@ class CpuBackend final : public Backend {
                                                    const Tensor& dy, const Tensor& gamma,
                                                    const BatchStatistics& statistics) override;
 
+  ConvBlockGradients batch_norm_relu_pool_backward_weight(const Tensor& input, const Tensor& x,
+                                                          const BatchNormReluPoolResult& forward,
+                                                          const Tensor& dy, const Tensor& gamma,
+                                                          const BatchStatistics& statistics,
+                                                          const Shape& weight_shape) override;
+
   Tensor segment_mean(const Tensor& x, std::int64_t length) override;
   Tensor segment_mean_backward(const Tensor& dmean, std::int64_t length) override;
   Tensor squared_distances(const Tensor& queries, const Tensor& prototypes,

@@ -1,10 +1,13 @@
 // CpuBackend's batch norm, ReLU, pooling, and the fused block of the three.
+#include <algorithm>
+
 #include "engine/cpu/cpu_backend.h"
 #include "engine/expect.h"
 #include "kernels/cpu/batch_norm.h"
 #include "kernels/cpu/batch_norm_relu_pool.h"
 #include "kernels/cpu/max_pool.h"
 #include "kernels/cpu/relu.h"
+#include "kernels/cpu/small_input_filter_gradient.h"
 
 namespace protolith {
 namespace {
@@ -207,41 +210,112 @@ Tensor CpuBackend::affine_relu_pool(const Tensor& x, const Tensor& scale, const 
   return y;
 }
 
+namespace {
+
+/// The fused block's backward pass, whole or in parts of the batch.
+class BlockBackward {
+ public:
+  BlockBackward(const Tensor& x, const BatchNormReluPoolResult& forward, const Tensor& dy,
+                const Tensor& gamma, const BatchStatistics& statistics)
+      : x_(x), forward_(forward), dy_(dy), gamma_(gamma), statistics_(statistics) {
+    expect_rank(x, "block x", {}, 4);
+    const Shape shape = pooled() ? pooled_shape(x.shape()) : x.shape();
+    expect_shape(forward.y, "block y", {}, shape);
+    expect_shape(dy, "block dy", {}, shape);
+    expect_channels(
+        {{&gamma, "gamma"}, {&statistics.mean, "mean"}, {&statistics.inv_std, "inverse deviation"}},
+        x.shape()[3]);
+    if (pooled()) {
+      expect_shape(forward.winner, "block winner", {}, shape, DType::u8);
+      expect_shape(forward.selected, "block selected", {}, shape);
+    }
+  }
+
+  void reduce(const Tensor& dgamma, const Tensor& dbeta) const {
+    const auto run =
+        pooled() ? cpu::pool_relu_batch_norm_backward_reduce : cpu::relu_batch_norm_backward_reduce;
+    run((pooled() ? forward_.selected : x_).data<float>(), forward_.y.data<float>(),
+        dy_.data<float>(), statistics_.mean.data<float>(), statistics_.inv_std.data<float>(),
+        dgamma.data<float>(), dbeta.data<float>(), image_extents(x_.shape()));
+  }
+
+  /// Overwrites images [begin, end) of x with their gradient.
+  void data(const Tensor& dgamma, const Tensor& dbeta, std::int64_t begin, std::int64_t end) const {
+    float* const dx = x_.rows(begin, end).data<float>();
+    const float* y = forward_.y.rows(begin, end).data<float>();
+    const float* dy = dy_.rows(begin, end).data<float>();
+    const float* gamma = gamma_.data<float>();
+    const float* mean = statistics_.mean.data<float>();
+    const float* inv_std = statistics_.inv_std.data<float>();
+    const std::int64_t rows = x_.elements() / x_.shape()[3];
+    cpu::ImageExtents extents = image_extents(x_.shape());
+    extents.images = end - begin;
+    if (pooled()) {
+      const std::uint8_t* winner = forward_.winner.rows(begin, end).data<std::uint8_t>();
+      cpu::pool_relu_batch_norm_backward_data(dx, y, winner, dy, gamma, mean, inv_std,
+                                              dgamma.data<float>(), dbeta.data<float>(), dx,
+                                              extents, rows);
+    } else {
+      cpu::relu_batch_norm_backward_data(dx, y, dy, gamma, mean, inv_std, dgamma.data<float>(),
+                                         dbeta.data<float>(), dx, extents, rows);
+    }
+  }
+
+ private:
+  bool pooled() const { return forward_.winner.defined(); }
+
+  const Tensor& x_;
+  const BatchNormReluPoolResult& forward_;
+  const Tensor& dy_;
+  const Tensor& gamma_;
+  const BatchStatistics& statistics_;
+};
+
+}  // namespace
+
 BatchNormGradients CpuBackend::batch_norm_relu_pool_backward(const Tensor& x,
                                                              const BatchNormReluPoolResult& forward,
                                                              const Tensor& dy, const Tensor& gamma,
                                                              const BatchStatistics& statistics) {
-  expect_rank(x, "block x", device(), 4);
-  const bool pool = forward.winner.defined();
-  const Shape shape = pool ? pooled_shape(x.shape()) : x.shape();
-  expect_shape(forward.y, "block y", device(), shape);
-  expect_shape(dy, "block dy", device(), shape);
-  const std::int64_t channels = x.shape()[3];
-  expect_channels(
-      {{&gamma, "gamma"}, {&statistics.mean, "mean"}, {&statistics.inv_std, "inverse deviation"}},
-      channels);
-  BatchNormGradients g{x, empty({channels}, DType::f32), empty({channels}, DType::f32)};
-  const cpu::ImageExtents extents = image_extents(x.shape());
-  float* const dx = x.data<float>();  // in place
-  float* const dgamma = g.dgamma.data<float>();
-  float* const dbeta = g.dbeta.data<float>();
-  const float* y = forward.y.data<float>();
-  const float* mean = statistics.mean.data<float>();
-  const float* inv_std = statistics.inv_std.data<float>();
-  if (pool) {
-    expect_shape(forward.winner, "block winner", device(), shape, DType::u8);
-    expect_shape(forward.selected, "block selected", device(), shape);
-    cpu::pool_relu_batch_norm_backward_reduce(forward.selected.data<float>(), y, dy.data<float>(),
-                                              mean, inv_std, dgamma, dbeta, extents);
-    cpu::pool_relu_batch_norm_backward_data(dx, y, forward.winner.data<std::uint8_t>(),
-                                            dy.data<float>(), gamma.data<float>(), mean, inv_std,
-                                            dgamma, dbeta, dx, extents);
-  } else {
-    cpu::relu_batch_norm_backward_reduce(dx, y, dy.data<float>(), mean, inv_std, dgamma, dbeta,
-                                         extents);
-    cpu::relu_batch_norm_backward_data(dx, y, dy.data<float>(), gamma.data<float>(), mean, inv_std,
-                                       dgamma, dbeta, dx, extents);
+  const BlockBackward block(x, forward, dy, gamma, statistics);
+  const Shape channels{x.shape()[3]};
+  BatchNormGradients g{x, empty(channels, DType::f32), empty(channels, DType::f32)};
+  block.reduce(g.dgamma, g.dbeta);
+  block.data(g.dgamma, g.dbeta, 0, x.shape()[0]);
+  return g;
+}
+
+ConvBlockGradients CpuBackend::batch_norm_relu_pool_backward_weight(
+    const Tensor& input, const Tensor& x, const BatchNormReluPoolResult& forward, const Tensor& dy,
+    const Tensor& gamma, const BatchStatistics& statistics, const Shape& weight_shape) {
+  constexpr std::int64_t kFewChannels = 4;
+  expect_rank(input, "block input", device(), 4);
+  const Shape& in = input.shape();
+  const bool fits = weight_shape.rank() == 4 && weight_shape[1] == 3 && weight_shape[2] == 3 &&
+                    in[3] <= kFewChannels;
+  if (!fits) {
+    return Backend::batch_norm_relu_pool_backward_weight(input, x, forward, dy, gamma, statistics,
+                                                         weight_shape);
   }
+  const BlockBackward block(x, forward, dy, gamma, statistics);
+  PROTOLITH_CHECK(convolution_shape(in, weight_shape, 1, 1) == x.shape(),
+                  "block x {} is no 3x3 convolution of {} with {}", to_string(x.shape()),
+                  to_string(in), to_string(weight_shape));
+  ConvBlockGradients g{Tensor(), empty(weight_shape, DType::f32), empty(gamma.shape(), DType::f32),
+                       empty(gamma.shape(), DType::f32)};
+  block.reduce(g.dgamma, g.dbeta);
+  // Parts of the batch whose gradients are still in the threads' caches when they are used.
+  constexpr std::int64_t kBytesPerThread = std::int64_t{1} << 19;
+  const std::int64_t image_bytes = x.elements() / in[0] * 4;
+  const std::int64_t part = threads_ * std::max<std::int64_t>(kBytesPerThread / image_bytes, 1);
+  cpu::SmallInputFilterGradient filters(in[1], in[2], in[3], weight_shape[0]);
+  for (std::int64_t begin = 0; begin < in[0]; begin += part) {
+    const std::int64_t end = std::min(begin + part, in[0]);
+    block.data(g.dgamma, g.dbeta, begin, end);
+    filters.add(input.rows(begin, end).data<float>(), x.rows(begin, end).data<float>(),
+                end - begin);
+  }
+  filters.store(g.dweight.data<float>());
   return g;
 }
 

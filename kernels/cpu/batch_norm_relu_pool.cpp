@@ -237,13 +237,14 @@ void relu_batch_norm_backward_reduce(const float* x, const float* y, const float
 void relu_batch_norm_backward_data(const float* x, const float* y, const float* dy,
                                    const float* gamma, const float* mean, const float* inv_std,
                                    const float* dgamma, const float* dbeta, float* dx,
-                                   ImageExtents extents) {
-  const std::int64_t rows = row_count(extents);
-  const DataGradientCoefficients k(gamma, inv_std, dgamma, dbeta, rows, extents.channels);
+                                   ImageExtents extents, std::int64_t rows) {
+  const std::int64_t count = row_count(extents);
+  const DataGradientCoefficients k(gamma, inv_std, dgamma, dbeta, rows > 0 ? rows : count,
+                                   extents.channels);
   const auto backward = [&](std::int64_t begin, std::int64_t end, int) {
     HWY_DYNAMIC_DISPATCH(data_rows)(x, y, dy, mean, k, dx, begin, end, extents.channels);
   };
-  parallel_ranges(rows, rows_per_range(extents.channels), backward);
+  parallel_ranges(count, rows_per_range(extents.channels), backward);
 }
 
 void pool_relu_batch_norm_backward_reduce(const float* selected, const float* y, const float* dy,
@@ -256,9 +257,10 @@ void pool_relu_batch_norm_backward_reduce(const float* selected, const float* y,
 void pool_relu_batch_norm_backward_data(const float* x, const float* y, const std::uint8_t* winner,
                                         const float* dy, const float* gamma, const float* mean,
                                         const float* inv_std, const float* dgamma,
-                                        const float* dbeta, float* dx, ImageExtents extents) {
-  const DataGradientCoefficients k(gamma, inv_std, dgamma, dbeta, row_count(extents),
-                                   extents.channels);
+                                        const float* dbeta, float* dx, ImageExtents extents,
+                                        std::int64_t rows) {
+  const DataGradientCoefficients k(gamma, inv_std, dgamma, dbeta,
+                                   rows > 0 ? rows : row_count(extents), extents.channels);
   const auto backward = [&](std::int64_t begin, std::int64_t end, int) {
     HWY_DYNAMIC_DISPATCH(pool_data_bands)(x, y, winner, dy, mean, k, dx, extents, begin, end);
   };

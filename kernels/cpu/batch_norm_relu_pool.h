@@ -27,12 +27,13 @@ void affine_relu_pool_forward(const float* x, const float* scale, const float* s
 void relu_batch_norm_backward_reduce(const float* x, const float* y, const float* dy,
                                      const float* mean, const float* inv_std, float* dgamma,
                                      float* dbeta, ImageExtents extents);
-/// dx = gamma * inv_std * (g - dbeta / rows - (x - mean) * inv_std * dgamma / rows), with
-/// rows = N * H * W; `dx` may be `x`.
+/// dx = gamma * inv_std * (g - dbeta / rows - (x - mean) * inv_std * dgamma / rows); `dx` may be
+/// `x`. `rows`: those that the statistics were taken over, for a caller that goes through a batch
+/// in parts; 0 stands for all of N * H * W.
 void relu_batch_norm_backward_data(const float* x, const float* y, const float* dy,
                                    const float* gamma, const float* mean, const float* inv_std,
                                    const float* dgamma, const float* dbeta, float* dx,
-                                   ImageExtents extents);
+                                   ImageExtents extents, std::int64_t rows = 0);
 
 /// With a pool; y, dy, selected, winner are [N, H/2, W/2, C], x and dx [N,H,W,C] (`extents`).
 /// g is dy at the winner of a window whose y > 0, and 0 elsewhere (the odd last row and column
@@ -40,10 +41,11 @@ void relu_batch_norm_backward_data(const float* x, const float* y, const float* 
 void pool_relu_batch_norm_backward_reduce(const float* selected, const float* y, const float* dy,
                                           const float* mean, const float* inv_std, float* dgamma,
                                           float* dbeta, ImageExtents extents);
-/// `dx` may be `x`.
+/// `dx` may be `x`; `rows` as above.
 void pool_relu_batch_norm_backward_data(const float* x, const float* y, const std::uint8_t* winner,
                                         const float* dy, const float* gamma, const float* mean,
                                         const float* inv_std, const float* dgamma,
-                                        const float* dbeta, float* dx, ImageExtents extents);
+                                        const float* dbeta, float* dx, ImageExtents extents,
+                                        std::int64_t rows = 0);
 
 }  // namespace protolith::cpu
