@@ -22,6 +22,10 @@ enum class DistanceMethod : std::uint8_t { gemm, direct };
 struct LeakyDistance {
   float threshold = 0.0F;
   float slope = 1.0F;
+  /// The slope at a distance d: 1 for d <= threshold unless the threshold is 0.
+  float derivative(float d) const noexcept {
+    return threshold == 0.0F || d > threshold ? slope : 1.0F;
+  }
 };
 
 struct AdamOptions {
@@ -63,9 +67,11 @@ struct LossResult {
   Tensor gradient;  ///< [rows, classes], of the mean loss with respect to d_EUC
 };
 
-/// The distances that enter the softmax and each query's own gradient with respect to them.
+/// What enters the loss, and each query's own gradient (not divided by the number of queries) with
+/// respect to the distance that enters the softmax; each [rows, classes].
 struct LossDiagnostics {
-  Tensor leaky, leaky_gradient;  ///< [rows, classes]
+  Tensor distances;  ///< d_EUC: the tensor that the loss was computed from
+  Tensor leaky, leaky_gradient;
 };
 
 /// The tensors of one {convolution, batch norm, ReLU, optional 2x2 pool} block.
@@ -235,6 +241,11 @@ class Backend {
   virtual LossResult leaky_softmax_loss(const Tensor& distances, const Tensor& labels,
                                         LeakyDistance metric, bool needs_gradient,
                                         LossDiagnostics* diagnostics = nullptr) = 0;
+
+  /// Counts an f32 tensor's values, or their magnitudes, in bins [edges[i], edges[i + 1]), the last
+  /// one closed: i32 [bins + 3]: below the first edge, the bins, above the last edge, NaN. edges:
+  /// [bins + 1], finite, ascending.
+  virtual Tensor histogram(const Tensor& values, const Tensor& edges, bool magnitudes) = 0;
 
   // --- optimizer and data ---
   /// One step over flat buffers; `step` counts from 1.

@@ -84,6 +84,7 @@ class CpuBackend final : public Backend {
                                                const Tensor& ddistances) override;
   LossResult leaky_softmax_loss(const Tensor& distances, const Tensor& labels, LeakyDistance metric,
                                 bool needs_gradient, LossDiagnostics* diagnostics) override;
+  Tensor histogram(const Tensor& values, const Tensor& edges, bool magnitudes) override;
 
   void adam_step(const Tensor& parameters, const Tensor& gradients, const Tensor& m,
                  const Tensor& v, const AdamOptions& options, std::int64_t step) override;

@@ -2,9 +2,12 @@
 #include <openblas-openmp/cblas.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "engine/cpu/cpu_backend.h"
 #include "engine/expect.h"
+#include "kernels/cpu/histogram.h"
 #include "kernels/cpu/lsed_softmax.h"
 #include "kernels/cpu/segment_mean.h"
 #include "kernels/cpu/squared_distance.h"
@@ -124,7 +127,8 @@ LossResult CpuBackend::leaky_softmax_loss(const Tensor& distances, const Tensor&
   LossResult result{empty({rows}, DType::f32), empty({rows}, DType::f32), {}};
   if (needs_gradient) result.gradient = empty({rows, classes}, DType::f32);
   if (diagnostics != nullptr) {
-    *diagnostics = {empty({rows, classes}, DType::f32), empty({rows, classes}, DType::f32)};
+    *diagnostics = {distances, empty({rows, classes}, DType::f32),
+                    empty({rows, classes}, DType::f32)};
   }
   cpu::lsed_softmax(
       {.distances = distances.data<float>(),
@@ -140,6 +144,24 @@ LossResult CpuBackend::leaky_softmax_loss(const Tensor& distances, const Tensor&
        .leaky = diagnostics ? diagnostics->leaky.data<float>() : nullptr,
        .leaky_gradient = diagnostics ? diagnostics->leaky_gradient.data<float>() : nullptr});
   return result;
+}
+
+Tensor CpuBackend::histogram(const Tensor& values, const Tensor& edges, bool magnitudes) {
+  expect_tensor(values, "histogram values", device());
+  expect_rank(edges, "histogram edges", device(), 1);
+  const std::int64_t bins = edges.elements() - 1;
+  PROTOLITH_CHECK(bins >= 1, "a histogram of {} edges has no bin", edges.elements());
+  PROTOLITH_CHECK(values.elements() <= std::numeric_limits<std::int32_t>::max(),
+                  "a histogram of {} values: its counts are 32-bit", values.elements());
+  const auto edge = edges.host_span<const float>();
+  for (std::size_t i = 0; i < edge.size(); ++i) {
+    PROTOLITH_CHECK(std::isfinite(edge[i]) && (i == 0 || edge[i - 1] < edge[i]),
+                    "histogram edge {} is {}: edges must be finite and ascending", i, edge[i]);
+  }
+  Tensor counts = empty({bins + 3}, DType::i32);
+  cpu::histogram(values.data<float>(), values.elements(), edges.data<float>(), bins, magnitudes,
+                 counts.data<std::int32_t>());
+  return counts;
 }
 
 }  // namespace protolith

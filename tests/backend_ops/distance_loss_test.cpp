@@ -155,6 +155,11 @@ void check_loss(Backend& backend, const LossCase& c, const LeakyDistance& metric
   check_within(download(backend, diagnostics.leaky_gradient), want.leaky_gradient, row_bounds,
                "leaky gradient");
   check_within(download(backend, got.gradient), want.gradient, mean_bounds, "gradient");
+  check_same_bits(backend, diagnostics.distances, td, "distances");
+  for (const double distance : d) {
+    const reference::Leaky exact{double{metric.threshold}, double{metric.slope}};
+    CHECK(double{metric.derivative(static_cast<float>(distance))} == exact.derivative(distance));
+  }
 
   const LossResult bare = backend.leaky_softmax_loss(td, tl, metric, false);
   check_same_bits(backend, bare.loss, got.loss, "loss without a gradient");
@@ -185,6 +190,24 @@ TEST_CASE("loss: the kink belongs to the first case, and to the slope where s = 
           {leaky[0] * (leaks ? slope : 1), leaky[1] * (leaks ? slope : 1), leaky[2] * slope},
           2.0 * kRoundoff, "gradient");
     }
+  });
+}
+
+TEST_CASE("histogram: values and magnitudes, of step memory and of a view") {
+  for_each_backend([](Backend& backend) {
+    const Tensor edges = upload(backend, Array{0.0, 0.5, 1.0, 4.0}, {4});
+    const Tensor values = upload(
+        backend, Array{9.0, -0.25, 0.0, 0.5, 1.0, 4.0, 5.0, std::nan(""), -3.0, 9.0}, {2, 5});
+    const auto counts = [&](const Tensor& of, bool magnitudes) {
+      const Tensor host = backend.to_host(backend.histogram(of, edges, magnitudes));
+      const auto span = host.host_span<const std::int32_t>();
+      return std::vector<std::int32_t>(span.begin(), span.end());
+    };
+    CHECK(counts(values, false) == std::vector<std::int32_t>{2, 1, 1, 2, 3, 1});
+    CHECK(counts(values, true) == std::vector<std::int32_t>{0, 2, 1, 3, 3, 1});
+    CHECK(counts(values.view(1, {7}), true) == std::vector<std::int32_t>{0, 2, 1, 2, 1, 1});
+    const Tensor sum = backend.add(values, values);
+    CHECK(counts(sum, true) == std::vector<std::int32_t>{0, 1, 1, 2, 5, 1});
   });
 }
 

@@ -225,6 +225,11 @@ TEST_CASE("errors: Adam, row and episode gather") {
     CHECK_THROWS_AS(b.adam_step(t, f.i32({3}), t, t, {}, 1), Error);
     CHECK_THROWS_AS(b.adam_step(t, t, t, t, {}, 0), Error);
 
+    CHECK_THROWS_AS(b.histogram(t, f.f32({1}), false), Error);
+    CHECK_THROWS_AS(b.histogram(t, f.i32({3}), false), Error);
+    CHECK_THROWS_AS(b.histogram(t, f.matrix, false), Error);
+    CHECK_THROWS_AS(b.histogram(f.i32({3}), t, false), Error);
+
     CHECK_THROWS_AS(b.gather_rows(f.matrix, f.f32({2})), Error);
     CHECK_THROWS_AS(b.gather_rows(f.three, f.i32({2})), Error);
     CHECK_THROWS_AS(b.gather_rows(f.u8({2, 3}), f.i32({2})), Error);
@@ -263,6 +268,11 @@ TEST_CASE("errors: labels, indices and turns out of range, on the CPU") {
     CHECK_NOTHROW(b.episode_gather(oblong, five(0), five(2), t, t));
     CHECK_THROWS_AS(b.leaky_softmax_loss(distances, five(0), {-1.0F, 1.0F}, true), Error);
     CHECK_THROWS_AS(b.leaky_softmax_loss(distances, five(0), {0.0F, -1.0F}, true), Error);
+    const auto edges = [&](double last) { return upload(b, Array{0.0, 1.0, last}, {3}); };
+    CHECK_NOTHROW(b.histogram(t, edges(2.0), false));
+    for (const double bad : {1.0, 0.5, std::nan(""), HUGE_VAL}) {
+      CHECK_THROWS_AS(b.histogram(t, edges(bad), false), Error);
+    }
   });
 }
 
