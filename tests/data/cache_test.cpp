@@ -13,12 +13,14 @@
 #include "data/verify.h"
 #include "engine/check.h"
 #include "tests/data/fixtures.h"
+#include "tests/engine/environment.h"
 #include "tests/engine/temporary_folder.h"
 
 namespace protolith {
 namespace {
 
 using testing::contains;
+using testing::Environment;
 using testing::kMiniRanges;
 using testing::slurp;
 using testing::spill;
@@ -289,32 +291,6 @@ TEST_CASE("verify lists every problem with a remedy") {
   CHECK(verify_dataset("synthetic").ok());
   CHECK_THROWS_AS(verify_dataset("nonsense"), UsageError);
 }
-
-/// Sets an environment variable for a while.
-class Environment {
- public:
-  Environment(const char* name, const char* value) : name_(name) {
-    if (const char* old = std::getenv(name)) before_ = old;
-    if (value != nullptr) {
-      setenv(name, value, 1);
-    } else {
-      unsetenv(name);
-    }
-  }
-  ~Environment() {
-    if (before_) {
-      setenv(name_, before_->c_str(), 1);
-    } else {
-      unsetenv(name_);
-    }
-  }
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
-};
 
 TEST_CASE("where the cache lies: option, PROTOLITH_CACHE, XDG_CACHE_HOME, home") {
   const Environment home("HOME", "/home/user");
