@@ -14,7 +14,8 @@ EOF
 
 packages=(g++ cmake ninja-build
           libdnnl-dev libopenblas-openmp-dev libhwy-dev librandom123-dev nlohmann-json3-dev
-          libcli11-dev libtomlplusplus-dev doctest-dev libstb-dev libarchive-dev libfmt-dev)
+          libcli11-dev libtomlplusplus-dev doctest-dev libstb-dev libarchive-dev libfmt-dev
+          gnuplot-nox)
 list=
 for argument in "$@"; do
   case $argument in
