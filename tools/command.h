@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -53,12 +54,14 @@ class ConfigFlags {
   ConfigFlags() = default;
   /// Adds the flags of `groups`; the group `experiment` brings --config and --print-config along,
   /// and the preset demo's values as the defaults in --help.
-  ConfigFlags(CLI::App& command, std::initializer_list<OptionGroup> groups);
+  /// `without`: keys whose flags the command replaces by its own.
+  ConfigFlags(CLI::App& command, std::initializer_list<OptionGroup> groups,
+              std::initializer_list<std::string_view> without = {});
 
   /// What was given, after parsing.
   Assignments given() const;
-  /// Defaults < preset < --config's file < flags.
-  Config resolve() const;
+  /// Defaults < preset < --config's file < flags, with `more` as if they were flags.
+  Config resolve(const Assignments& more = {}) const;
   /// `base` with the flags over it: for commands that work from a run's own configuration.
   Config over(const Config& base) const;
   /// Whether --config was given.
@@ -86,6 +89,7 @@ void print_json(const nlohmann::json& object);
 // One per file tools/NAME.cpp.
 void add_train_command(CommandLine& program);
 void add_eval_command(CommandLine& program);
+void add_grad_hist_command(CommandLine& program);
 void add_bench_command(CommandLine& program);
 void add_verify_command(CommandLine& program);
 void add_info_command(CommandLine& program);

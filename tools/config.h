@@ -29,6 +29,7 @@ struct Config {
   std::int64_t epoch_episodes = 100;
   std::int64_t patience = 200;  ///< epochs without a better validation loss
   std::int64_t max_epochs = 10000;
+  std::int64_t histogram_every = 0;  ///< episodes between gradient histograms; 0: none
 
   AdamOptions adam;
   std::int64_t lr_halve_every = 2000;  ///< episodes; 0: never

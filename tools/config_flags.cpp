@@ -46,16 +46,20 @@ bool given(const CLI::App& command, const std::string& flag) {
 
 }  // namespace
 
-ConfigFlags::ConfigFlags(CLI::App& command, std::initializer_list<OptionGroup> groups)
+ConfigFlags::ConfigFlags(CLI::App& command, std::initializer_list<OptionGroup> groups,
+                         std::initializer_list<std::string_view> without)
     : command_(&command) {
   const auto taken = [&](OptionGroup group) {
     return std::find(groups.begin(), groups.end(), group) != groups.end();
+  };
+  const auto replaced = [&](const std::string& key) {
+    return std::find(without.begin(), without.end(), key) != without.end();
   };
   // A command without presets starts from a run's configuration, whose values --help cannot know.
   const Config defaults = resolve_config({}, {});
   const Config* const shown = taken(OptionGroup::experiment) ? &defaults : nullptr;
   for (const ConfigOption& option : config_options()) {
-    if (!option.has_flag || !taken(option.group)) continue;
+    if (!option.has_flag || !taken(option.group) || replaced(option.key)) continue;
     add_flag(command, option, shown);
     if (option.group == OptionGroup::experiment) add_file_flags(command);
     options_.push_back(&option);
@@ -74,10 +78,12 @@ Assignments ConfigFlags::given() const {
   return assignments;
 }
 
-Config ConfigFlags::resolve() const {
+Config ConfigFlags::resolve(const Assignments& more) const {
+  Assignments flags = given();
+  flags.insert(flags.end(), more.begin(), more.end());
   Assignments file;
   if (has_file()) file = read_config_file(command_->get_option("--config")->results().back());
-  return resolve_config(file, given());
+  return resolve_config(file, flags);
 }
 
 Config ConfigFlags::over(const Config& base) const {

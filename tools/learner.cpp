@@ -37,6 +37,11 @@ EpisodeLayout layout_of(const EpisodeShape& shape) {
   return {shape.way, shape.shot, shape.query};
 }
 
+EpisodeSampler training_sampler(const Config& config, const Dataset& dataset) {
+  const Split split = config.trainval ? Split::trainval : Split::train;
+  return {dataset.classes(split), episode_shape(config.train), config.seed, split};
+}
+
 Conv4Options encoder_options(const Config& config, const Dataset& dataset) {
   const Shape& s = dataset.images.shape();
   return {.height = s[1], .width = s[2], .channels = s[3], .last_pool = config.last_pool};
@@ -54,14 +59,18 @@ Learner::Learner(Backend& backend, const Config& config, const Dataset& dataset)
                     config.bn_init == "ones" ? BatchNormInit::ones : BatchNormInit::uniform);
 }
 
-Learner::StepResult Learner::step(const Episode& episode, const EpisodeShape& shape) {
+Learner::StepResult Learner::step(const Episode& episode, const EpisodeShape& shape,
+                                  const Observer& observe) {
   StepResult result;
   {
+    LossDiagnostics diagnostics;
     const Variable batch(gather(backend_, images_, episode.images, episode.turns));
     const Tensor labels = upload(backend_, episode.labels);
     const Variable embeddings = model_.forward(batch, composed_);
     const ops::LeakySoftmaxLoss loss =
-        prototypical_loss(backend_, embeddings, labels, layout_of(shape), metric_, distance_);
+        prototypical_loss(backend_, embeddings, labels, layout_of(shape), metric_, distance_,
+                          observe ? &diagnostics : nullptr);
+    if (observe) observe(diagnostics, labels);
     result.loss = backend_.read_scalar(loss.loss.value());
     PROTOLITH_CHECK(std::isfinite(result.loss),
                     "the loss became {}; use a lower learning rate (--lr) or check the data",

@@ -31,6 +31,9 @@ Tensor gather(Backend& backend, const ResidentImages& images, std::span<const st
 EpisodeShape episode_shape(const EpisodeConfig& config);
 EpisodeLayout layout_of(const EpisodeShape& shape);
 
+/// The episodes that `config` trains on: of the training classes, or of train + val.
+EpisodeSampler training_sampler(const Config& config, const Dataset& dataset);
+
 /// The encoder that `config` describes for the images of `dataset`; not initialised.
 Conv4Options encoder_options(const Config& config, const Dataset& dataset);
 
@@ -45,9 +48,13 @@ class Learner {
   /// Initialises the model from config.seed.
   Learner(Backend& backend, const Config& config, const Dataset& dataset);
 
+  /// Called with an episode's diagnostics and labels before the parameters change; both are step
+  /// memory.
+  using Observer = std::function<void(const LossDiagnostics&, const Tensor& labels)>;
+
   /// Forward, backward, Adam. The parameters are untouched when the loss is not finite: the step
-  /// throws Error.
-  StepResult step(const Episode& episode, const EpisodeShape& shape);
+  /// throws Error. Observing changes no bit of the result.
+  StepResult step(const Episode& episode, const EpisodeShape& shape, const Observer& observe = {});
 
   Conv4& model() noexcept { return model_; }
   Adam& optimizer() noexcept { return optimizer_; }

@@ -272,6 +272,9 @@ void add_schedule_options(std::vector<ConfigOption>& options) {
   options.push_back(integer(
       "max_epochs", group, [](auto& c) -> auto& { return c.max_epochs; }, 1, kMaxEpisodes,
       "epochs at most"));
+  options.push_back(integer(
+      "histogram_every", group, [](auto& c) -> auto& { return c.histogram_every; }, 0, kMaxEpisodes,
+      "episodes between gradient histograms in histograms.jsonl; 0: none"));
   options.push_back(boolean(
       "trainval", group, OptionType::toggle, [](auto& c) -> auto& { return c.trainval; },
       "train on the training and validation classes together; set by --trainval RUN"));

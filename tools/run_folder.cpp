@@ -51,25 +51,54 @@ fs::path claim_folder(const std::string& out) {
   return path;
 }
 
-/// The epoch of a line of metrics.jsonl; nothing when it is no such line.
-std::optional<std::int64_t> epoch_of(const std::string& line) {
+/// The integer of that key in a line; nothing when it is not such a line.
+std::optional<std::int64_t> integer_of(const std::string& line, const char* key) {
   const nlohmann::json object = nlohmann::json::parse(line, nullptr, false);
-  if (!object.is_object() || !object.contains("epoch")) return std::nullopt;
-  const nlohmann::json& epoch = object["epoch"];
-  if (!epoch.is_number_integer()) return std::nullopt;
-  return epoch.get<std::int64_t>();
+  if (!object.is_object() || !object.contains(key)) return std::nullopt;
+  const nlohmann::json& value = object[key];
+  if (!value.is_number_integer()) return std::nullopt;
+  return value.get<std::int64_t>();
+}
+
+/// Appends `object`, which needs an integer `key`, as a line of a file.
+void append_object(const fs::path& path, const nlohmann::json& object, const char* key) {
+  PROTOLITH_CHECK(object.contains(key) && object[key].is_number_integer(),
+                  "a line of {} needs an integer '{}'", path.filename().string(), key);
+  append_line(path, object.dump());
+}
+
+/// Keeps the lines of a file whose `key` is at most `last`. `what` a line is, for messages.
+void truncate_lines(const fs::path& path, const char* key, std::int64_t last, const char* what) {
+  std::ifstream file(path);
+  PROTOLITH_CHECK(file.is_open() || !fs::exists(path), "{}: cannot be read; see to its permissions",
+                  path.string());
+  std::string kept;
+  std::string line;
+  for (int number = 1; std::getline(file, line); ++number) {
+    if (file.eof()) break;  // no newline: cut short
+    const std::optional<std::int64_t> value = integer_of(line, key);
+    PROTOLITH_CHECK(value.has_value(), "{}:{}: is not a line of {}; remove it to resume this run",
+                    path.string(), number, what);
+    if (*value <= last) kept += line + '\n';
+  }
+  PROTOLITH_CHECK(!file.bad(), "{}: cannot be read", path.string());
+  write_file_atomically(path, kept);
 }
 
 }  // namespace
+
+std::string path_name(const Metric& metric) {
+  std::string name = to_string(metric);
+  std::replace(name.begin(), name.end(), ':', '-');
+  return name;
+}
 
 std::string default_run_name(const Config& config) {
   std::string name = config.preset;
   for (const std::string ending : {"-sed", "-lsed"}) {
     if (name.ends_with(ending)) name.resize(name.size() - ending.size());
   }
-  std::string metric = to_string(config.metric);
-  std::replace(metric.begin(), metric.end(), ':', '-');
-  return fmt::format("{}-{}-{}", name, metric, config.seed);
+  return fmt::format("{}-{}-{}", name, path_name(config.metric), config.seed);
 }
 
 bool RunFolder::holds_run(const fs::path& path) {
@@ -108,27 +137,20 @@ void RunFolder::write_config(const Config& config) const {
 }
 
 void RunFolder::append_metrics(const nlohmann::json& line) const {
-  PROTOLITH_CHECK(line.contains("epoch") && line["epoch"].is_number_integer(),
-                  "a line of metrics needs an integer 'epoch'");
-  append_line(metrics_file(), line.dump());
+  append_object(metrics_file(), line, "epoch");
 }
 
 void RunFolder::truncate_metrics(std::int64_t epoch) const {
-  std::ifstream file(metrics_file());
-  PROTOLITH_CHECK(file.is_open() || !fs::exists(metrics_file()),
-                  "{}: cannot be read; see to its permissions", metrics_file().string());
-  std::string kept;
-  std::string line;
-  for (int number = 1; std::getline(file, line); ++number) {
-    if (file.eof()) break;  // no newline: cut short
-    const std::optional<std::int64_t> line_epoch = epoch_of(line);
-    PROTOLITH_CHECK(line_epoch.has_value(),
-                    "{}:{}: is not a line of metrics; remove it to resume this run",
-                    metrics_file().string(), number);
-    if (*line_epoch <= epoch) kept += line + '\n';
-  }
-  PROTOLITH_CHECK(!file.bad(), "{}: cannot be read", metrics_file().string());
-  write_file_atomically(metrics_file(), kept);
+  truncate_lines(metrics_file(), "epoch", epoch, "metrics");
+}
+
+void RunFolder::append_histograms(const nlohmann::json& line) const {
+  append_object(histograms_file(), line, "episode");
+}
+
+void RunFolder::truncate_histograms(std::int64_t episode) const {
+  if (!fs::exists(histograms_file())) return;
+  truncate_lines(histograms_file(), "episode", episode - 1, "histograms");
 }
 
 }  // namespace protolith

@@ -25,6 +25,7 @@ class RunFolder {
   const std::filesystem::path& path() const noexcept { return path_; }
   std::filesystem::path config_file() const { return path_ / "config.toml"; }
   std::filesystem::path metrics_file() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path histograms_file() const { return path_ / "histograms.jsonl"; }
   std::filesystem::path best_checkpoint() const { return path_ / "best.safetensors"; }
   std::filesystem::path last_checkpoint() const { return path_ / "last.safetensors"; }
 
@@ -39,11 +40,18 @@ class RunFolder {
   /// Drops the lines of epochs beyond `epoch`, and a last line that was cut short: what a killed
   /// run wrote after its last checkpoint. Throws Error naming the line that is not a metrics line.
   void truncate_metrics(std::int64_t epoch) const;
+  /// Appends a line to histograms.jsonl, as append_metrics() does; it needs an integer "episode".
+  void append_histograms(const nlohmann::json& line) const;
+  /// Drops the lines of `episode` and later ones, and a last line that was cut short.
+  void truncate_histograms(std::int64_t episode) const;
 
  private:
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
   std::filesystem::path path_;
 };
+
+/// A metric as a part of a path: "lsed-0-0.01".
+std::string path_name(const Metric& metric);
 
 /// PRESET-METRIC-SEED without characters that are awkward in paths, and without naming the metric
 /// twice: "omniglot-20w1s-lsed-0-0.01-1", "demo-sed-1".

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "tools/gradient_record.h"
 #include "tools/options.h"
 
 namespace protolith {
@@ -19,11 +20,6 @@ double seconds_since(Clock::time_point start) {
 
 CheckpointInfo checkpoint_info(const Config& config, const Dataset& dataset) {
   return {encoder_options(config, dataset), config.metric, config.distance, dataset.preprocessing};
-}
-
-EpisodeSampler training_sampler(const Config& config, const Dataset& dataset) {
-  const Split split = config.trainval ? Split::trainval : Split::train;
-  return {dataset.classes(split), episode_shape(config.train), config.seed, split};
 }
 
 EpisodeSampler validation_sampler(const Config& config, const Dataset& dataset) {
@@ -57,8 +53,9 @@ std::string lines_missing(const std::string& a, const std::string& b) {
 std::string run_identity(const Config& config, const Dataset& dataset) {
   // Where it runs, how long, and what is tested afterwards do not change the trained numbers.
   static const std::set<std::string> kFree{
-      "preset",    "data",       "episodes",      "patience", "max_epochs", "test_way",
-      "test_shot", "test_query", "test_episodes", "device",   "threads",    "deterministic"};
+      "preset",          "data",     "episodes",     "patience",   "max_epochs",
+      "histogram_every", "test_way", "test_shot",    "test_query", "test_episodes",
+      "device",          "threads",  "deterministic"};
   std::string identity = fmt::format("data = {} {} {:016x}", dataset.kind, dataset.preprocessing,
                                      dataset.content_hash);
   const nlohmann::json settings = to_json(config);
@@ -92,6 +89,7 @@ std::string Trainer::resume() {
   const auto file = folder_.last_checkpoint();
   if (!std::filesystem::exists(file)) {
     folder_.truncate_metrics(0);
+    folder_.truncate_histograms(0);
     return "the run was stopped before its first checkpoint: it starts anew";
   }
   // The settings first: they explain a difference better than the shape of a tensor.
@@ -116,6 +114,7 @@ std::string Trainer::resume() {
   }
   state_ = std::move(restored);
   folder_.truncate_metrics(state_.epoch);
+  folder_.truncate_histograms(state_.episodes);
   return warning;
 }
 
@@ -133,10 +132,19 @@ bool Trainer::has_ended() const {
   return !mid_epoch && validation_ && state_.epoch - state_.best_epoch >= config_.patience;
 }
 
+Learner::Observer Trainer::observer() const {
+  if (config_.histogram_every == 0 || state_.episodes % config_.histogram_every != 0) return {};
+  return [this](const LossDiagnostics& diagnostics, const Tensor& labels) {
+    folder_.append_histograms(
+        training_record(backend_, diagnostics, labels, config_.metric.leaky(), state_.episodes));
+  };
+}
+
 void Trainer::train_episode() {
   const auto index = static_cast<std::uint64_t>(state_.episodes);
   try {
-    const Learner::StepResult result = learner_.step(training_.sample(index), training_.shape());
+    const Learner::StepResult result =
+        learner_.step(training_.sample(index), training_.shape(), observer());
     state_.loss_sum += result.loss;
     state_.accuracy_sum += result.accuracy;
     ++state_.episodes;

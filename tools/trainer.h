@@ -44,6 +44,8 @@ class Trainer {
 
  private:
   bool has_ended() const;
+  /// What records the next episode's histograms; empty where none are due.
+  Learner::Observer observer() const;
   void train_episode();
   /// Validation loss and accuracy of an epoch.
   struct Validation {
