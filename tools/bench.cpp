@@ -1,6 +1,4 @@
 // `protolith bench`: times whole training steps and evaluation episodes of fixed workloads.
-#include <sys/resource.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -130,12 +128,10 @@ int bench(const BenchFlags& flags) {
   const std::vector<double> seconds =
       training ? time_steps(*backend, config, dataset, *workload, flags)
                : time_evaluation(*backend, config, dataset, *workload, flags);
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
   const double median = seconds[seconds.size() / 2];
   const double gflop =
       convolution_gflop(*workload, training ? workload->training : workload->evaluation, training);
-  const double peak_mb = static_cast<double>(usage.ru_maxrss) / 1024;
+  const double peak_mb = peak_memory_mb();
   if (flags.output.json) {
     print_json({{"what", flags.what},
                 {"workload", workload->name},

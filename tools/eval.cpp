@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "engine/file.h"
 #include "tools/checkpoint.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
@@ -154,6 +155,19 @@ void report(const EvalFlags& flags, const EpisodeConfig& episodes, const Episode
   }
 }
 
+/// Leaves the result in the run's folder, where reports find it. A folder that cannot be written
+/// costs no result.
+void record(const Candidate& candidate, const EvalFlags& flags, const EpisodeConfig& episodes,
+            const EpisodeScores& scores) {
+  if (!candidate.is_run) return;
+  try {
+    write_file_atomically(RunFolder::open(candidate.name).evaluation_file(),
+                          result_json(flags, episodes, scores).dump() + "\n");
+  } catch (const Error& error) {
+    warn(error.what());
+  }
+}
+
 int eval(const EvalFlags& flags) {
   const Split split = parse_split(flags.split);
   PROTOLITH_CHECK_USAGE(
@@ -192,6 +206,8 @@ int eval(const EvalFlags& flags) {
     std::fputs("protolith: interrupted; nothing was measured\n", stderr);
     return kExitInterrupted;
   }
+  record(first, flags, episodes, scores);
+  if (others) record(*second, flags, episodes, *others);
   report(flags, episodes, scores, others);
   return kExitDone;
 }
@@ -209,7 +225,7 @@ void add_eval_command(CommandLine& program) {
       "\n"
       "A run brings its data, its test episodes and its seed along; flags change them. A\n"
       "checkpoint file needs --data. The interval is 1.96 standard errors of the mean over the\n"
-      "episodes.",
+      "episodes. A run's folder keeps its last evaluation as eval.json.",
       [flags] { return eval(*flags); });
   command.add_option("model", flags->model, "a run folder (its best model) or a checkpoint file")
       ->type_name("RUN-or-CHECKPOINT")

@@ -29,6 +29,9 @@ class RunFolder {
   std::filesystem::path best_checkpoint() const { return path_ / "best.safetensors"; }
   std::filesystem::path last_checkpoint() const { return path_ / "last.safetensors"; }
 
+  /// The last evaluation of the run, as `eval --json` prints it.
+  std::filesystem::path evaluation_file() const { return path_ / "eval.json"; }
+
   /// The run's configuration, read from config.toml.
   Config config() const;
   /// Replaces config.toml, after a resume that changed how long to train.

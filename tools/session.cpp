@@ -1,5 +1,7 @@
 #include "tools/session.h"
 
+#include <sys/resource.h>
+
 #include <cstdio>
 #include <filesystem>
 
@@ -23,6 +25,12 @@ std::string absolute_data(const std::string& spec) {
   // The generator's argument is a seed, every other kind's a path.
   if (parts.kind == "synthetic" || parts.argument.empty()) return spec;
   return parts.kind + ":" + std::filesystem::absolute(parts.argument).lexically_normal().string();
+}
+
+double peak_memory_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
 void warn(const std::string& message) {

@@ -19,6 +19,9 @@ Dataset open_data(const std::string& spec, bool quiet);
 /// `spec` with its folder as an absolute path, so that a run can be continued from anywhere.
 std::string absolute_data(const std::string& spec);
 
+/// The most memory that this process has held so far, in MB of 2^20 bytes.
+double peak_memory_mb();
+
 /// "protolith: warning: ..." on stderr.
 void warn(const std::string& message);
 

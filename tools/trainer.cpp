@@ -8,6 +8,7 @@
 
 #include "tools/gradient_record.h"
 #include "tools/options.h"
+#include "tools/session.h"
 
 namespace protolith {
 namespace {
@@ -190,7 +191,8 @@ void Trainer::finish_epoch(Progress& progress, double seconds) {
                       {"train_loss", trained.loss.value()},
                       {"train_accuracy", trained.accuracy.value()},
                       {"learning_rate", learner_.optimizer().learning_rate(state_.episodes - 1)},
-                      {"seconds", seconds}};
+                      {"seconds", seconds},
+                      {"peak_memory_mb", peak_memory_mb()}};
   std::string text =
       fmt::format("epoch {}: {} episodes, train loss {:.4f}, accuracy {:.2f} %", state_.epoch + 1,
                   state_.episodes, trained.loss.value(), 100 * trained.accuracy.value());

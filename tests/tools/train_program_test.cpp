@@ -87,6 +87,7 @@ TEST_CASE("train, eval and compare, from JSON to text") {
   CHECK(scored["episodes"] == 20);
   CHECK(scored["accuracy"].get<double>() > 0.2);
   CHECK(scored["ci95"].get<double>() > 0);
+  CHECK(nlohmann::json::parse(slurp(run / "eval.json")) == scored);
 
   // Against itself there is no difference; against its last checkpoint's file there may be.
   const nlohmann::json same =

@@ -62,13 +62,14 @@ struct Run {
   }
   std::string last() const { return slurp(folder.last_checkpoint()); }
   std::string best() const { return slurp(folder.best_checkpoint()); }
-  /// metrics.jsonl without the times.
+  /// metrics.jsonl without times and memory.
   std::vector<nlohmann::json> metrics() const {
     std::vector<nlohmann::json> lines;
     std::istringstream file(slurp(folder.metrics_file()));
     for (std::string line; std::getline(file, line);) {
       lines.push_back(nlohmann::json::parse(line));
       lines.back().erase("seconds");
+      lines.back().erase("peak_memory_mb");
     }
     return lines;
   }
