@@ -116,6 +116,35 @@ FileDescriptor open_temporary(const std::filesystem::path& temporary,
   }
 }
 
+/// A file open for appending, and its bytes so far.
+struct GrowingFile {
+  FileDescriptor descriptor;
+  off_t size;
+};
+
+GrowingFile open_to_append(const std::filesystem::path& path) {
+  constexpr int kFlags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK;
+  FileDescriptor file(retry([&] { return open(path.c_str(), kFlags, 0666); }));
+  if (!file.is_open()) fail("write", path);
+  struct stat before {};
+  if (fstat(file.get(), &before) != 0) fail("write", path);
+  check_regular(before, path);
+  return {std::move(file), before.st_size};
+}
+
+/// Appends all of `bytes` or, throwing Error, none.
+void append_whole(const GrowingFile& file, std::span<const std::byte> bytes,
+                  const std::filesystem::path& path) {
+  try {
+    write_all(file.descriptor, bytes, path);
+    sync_file(file.descriptor, path);
+  } catch (const Error&) {
+    // Half a record is worse than none; if even this fails, the first error is the one to report.
+    [[maybe_unused]] const int result = ftruncate(file.descriptor.get(), file.size);
+    throw;
+  }
+}
+
 }  // namespace
 
 FileDescriptor::~FileDescriptor() {
@@ -193,32 +222,23 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
   write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 
+void append_bytes(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  append_whole(open_to_append(path), bytes, path);
+}
+
 void append_line(const std::filesystem::path& path, std::string_view line) {
   PROTOLITH_CHECK(line.find('\n') == std::string_view::npos,
                   "a line for {} holds a newline; write two lines", path.string());
-  constexpr int kFlags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK;
-  const FileDescriptor file(retry([&] { return open(path.c_str(), kFlags, 0666); }));
-  if (!file.is_open()) fail("write", path);
-  struct stat before {};
-  if (fstat(file.get(), &before) != 0) fail("write", path);
-  check_regular(before, path);
-
-  std::string text;
+  const GrowingFile file = open_to_append(path);
   char last = '\n';
-  if (before.st_size > 0 &&
-      retry([&] { return pread(file.get(), &last, 1, before.st_size - 1); }) != 1) {
+  if (file.size > 0 &&
+      retry([&] { return pread(file.descriptor.get(), &last, 1, file.size - 1); }) != 1) {
     fail("read", path);
   }
+  std::string text;
   if (last != '\n') text += '\n';
   text.append(line).append("\n");
-  try {
-    write_all(file, std::as_bytes(std::span(text)), path);
-    sync_file(file, path);
-  } catch (const Error&) {
-    // Half a line is worse than none; if even this fails, the first error is the one to report.
-    [[maybe_unused]] const int result = ftruncate(file.get(), before.st_size);
-    throw;
-  }
+  append_whole(file, std::as_bytes(std::span(text)), path);
 }
 
 }  // namespace protolith

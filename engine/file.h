@@ -80,6 +80,10 @@ class AtomicFile {
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+/// Appends `bytes` to a file, made where it is missing; on disk on return. When that fails it
+/// throws Error and the file is as before.
+void append_bytes(const std::filesystem::path& path, std::span<const std::byte> bytes);
+
 /// Appends `line` and a newline to a text file, made where it is missing; on disk on return. When
 /// that fails it throws Error and the file is as before. A last line without a newline (torn by a
 /// power cut, say) is ended first. Throws Error on a line that holds a newline.

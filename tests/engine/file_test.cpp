@@ -18,6 +18,7 @@
 #include "tests/engine/child_process.h"
 #include "tests/engine/temporary_folder.h"
 
+using protolith::append_bytes;
 using protolith::append_line;
 using protolith::AtomicFile;
 using protolith::Error;
@@ -222,6 +223,9 @@ TEST_CASE("a disk that is full when it is asked to keep the bytes leaves the old
 
     next_fsync_error = code;
     CHECK_THROWS_AS(append_line(folder / "file", "new"), Error);
+    CHECK(slurp(folder / "file") == "old\n");
+    next_fsync_error = code;
+    CHECK_THROWS_AS(append_bytes(folder / "file", std::as_bytes(std::span("new", 3))), Error);
     CHECK(slurp(folder / "file") == "old\n");
   }
 }
