@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <system_error>
+#include <vector>
 
 #include "engine/check.h"
 #include "engine/file.h"
@@ -51,6 +52,18 @@ fs::path claim_folder(const std::string& out) {
   return path;
 }
 
+/// The lines of a text file, none when it is missing; without a last one that has no newline: it
+/// was cut short.
+std::vector<std::string> whole_lines(const fs::path& path) {
+  std::ifstream file(path);
+  PROTOLITH_CHECK(file.is_open() || !fs::exists(path), "{}: cannot be read; see to its permissions",
+                  path.string());
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line) && !file.eof();) lines.push_back(line);
+  PROTOLITH_CHECK(!file.bad(), "{}: cannot be read", path.string());
+  return lines;
+}
+
 /// The integer of that key in a line; nothing when it is not such a line.
 std::optional<std::int64_t> integer_of(const std::string& line, const char* key) {
   const nlohmann::json object = nlohmann::json::parse(line, nullptr, false);
@@ -69,19 +82,15 @@ void append_object(const fs::path& path, const nlohmann::json& object, const cha
 
 /// Keeps the lines of a file whose `key` is at most `last`. `what` a line is, for messages.
 void truncate_lines(const fs::path& path, const char* key, std::int64_t last, const char* what) {
-  std::ifstream file(path);
-  PROTOLITH_CHECK(file.is_open() || !fs::exists(path), "{}: cannot be read; see to its permissions",
-                  path.string());
   std::string kept;
-  std::string line;
-  for (int number = 1; std::getline(file, line); ++number) {
-    if (file.eof()) break;  // no newline: cut short
+  int number = 0;
+  for (const std::string& line : whole_lines(path)) {
+    ++number;
     const std::optional<std::int64_t> value = integer_of(line, key);
     PROTOLITH_CHECK(value.has_value(), "{}:{}: is not a line of {}; remove it to resume this run",
                     path.string(), number, what);
     if (*value <= last) kept += line + '\n';
   }
-  PROTOLITH_CHECK(!file.bad(), "{}: cannot be read", path.string());
   write_file_atomically(path, kept);
 }
 
@@ -151,6 +160,15 @@ void RunFolder::append_histograms(const nlohmann::json& line) const {
 void RunFolder::truncate_histograms(std::int64_t episode) const {
   if (!fs::exists(histograms_file())) return;
   truncate_lines(histograms_file(), "episode", episode - 1, "histograms");
+}
+
+nlohmann::json RunFolder::last_metrics() const {
+  const std::vector<std::string> lines = whole_lines(metrics_file());
+  if (lines.empty()) return nullptr;
+  PROTOLITH_CHECK(integer_of(lines.back(), "epoch").has_value(),
+                  "{}:{}: is not a line of metrics; remove it to go on", metrics_file().string(),
+                  lines.size());
+  return nlohmann::json::parse(lines.back());
 }
 
 }  // namespace protolith

@@ -9,7 +9,8 @@
 
 namespace protolith {
 
-/// The folder of one training run: config.toml, metrics.jsonl and the two checkpoints.
+/// The folder of one training run: config.toml, metrics.jsonl and the two checkpoints. RunEvents
+/// keeps TensorBoard's event files beside them.
 class RunFolder {
  public:
   /// A new run in `out`, or where that is empty in runs/NAME (default_run_name), made free by a
@@ -47,6 +48,8 @@ class RunFolder {
   void append_histograms(const nlohmann::json& line) const;
   /// Drops the lines of `episode` and later ones, and a last line that was cut short.
   void truncate_histograms(std::int64_t episode) const;
+  /// The last line of metrics.jsonl; null when it holds none. Throws Error when it cannot be read.
+  nlohmann::json last_metrics() const;
 
  private:
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}

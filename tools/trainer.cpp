@@ -76,6 +76,7 @@ Trainer::Trainer(Backend& backend, Config config, const Dataset& dataset, const 
     : backend_(backend),
       config_(std::move(config)),
       folder_(folder),
+      events_(folder.path()),
       info_(checkpoint_info(config_, dataset)),
       learner_(backend, config_, dataset),
       training_(training_sampler(config_, dataset)) {
@@ -210,8 +211,10 @@ void Trainer::finish_epoch(Progress& progress, double seconds) {
   state_.loss_sum = 0;
   state_.accuracy_sum = 0;
   // The line first: a resume drops lines beyond its checkpoint, but could not make up a lost one.
+  // The events last: a resume takes lost ones from the line, so they need not cost a checkpoint.
   folder_.append_metrics(line);
   save_last();
+  events_.epoch(line);
   const std::string rate = progress.rate(trained);
   progress.line(rate.empty() ? text : text + "; " + rate);
 }
@@ -249,6 +252,7 @@ Trainer::Outcome Trainer::run(Progress& progress, const std::function<bool()>& s
     progress.line(fmt::format("the last {} episodes end no epoch of {}: they are not validated",
                               rest, config_.epoch_episodes));
   }
+  events_.start(state_.episodes, folder_.last_metrics());
   progress.start("train", state_.episodes);
   auto epoch_start = Clock::now();
   while (!has_ended()) {

@@ -5,6 +5,7 @@
 
 #include "tools/checkpoint.h"
 #include "tools/progress.h"
+#include "tools/run_events.h"
 #include "tools/run_folder.h"
 
 namespace protolith {
@@ -63,6 +64,7 @@ class Trainer {
   Backend& backend_;
   Config config_;
   const RunFolder& folder_;
+  RunEvents events_;
   CheckpointInfo info_;
   Learner learner_;
   EpisodeSampler training_;

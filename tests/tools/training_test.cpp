@@ -6,6 +6,7 @@
 
 #include "engine/safetensors.h"
 #include "tests/engine/temporary_folder.h"
+#include "tests/tools/event_reader.h"
 #include "tools/session.h"
 #include "tools/trainer.h"
 
@@ -146,6 +147,74 @@ TEST_CASE("a run killed between its metrics line and its checkpoint repeats the 
   killed.train(true);
   CHECK(killed.metrics() == whole.metrics());
   CHECK(killed.last() == whole.last());
+}
+
+/// Whether TensorBoard shows every line of metrics.jsonl, once, and nothing else.
+bool events_are_metrics(const Run& run) {
+  const std::vector<nlohmann::json> lines = run.metrics();
+  auto shown = shown_scalars(run.folder.path());
+  for (const auto& [tag, key] : {std::pair{"train/loss", "train_loss"},
+                                 {"train/accuracy", "train_accuracy"},
+                                 {"train/learning_rate", "learning_rate"},
+                                 {"val/loss", "val_loss"},
+                                 {"val/accuracy", "val_accuracy"}}) {
+    std::vector<std::pair<std::int64_t, float>> expected;
+    for (const nlohmann::json& line : lines) {
+      expected.emplace_back(line["episodes"], static_cast<float>(line[key].get<double>()));
+    }
+    if (shown[tag] != expected) return false;
+  }
+  return shown.size() == 5;
+}
+
+TEST_CASE("TensorBoard's events follow metrics.jsonl through interruptions and lost checkpoints") {
+  const TemporaryFolder scratch;
+  for (const std::int64_t at : {0, 1, 5, 7, 19, 20}) {
+    CAPTURE(at);
+    Run run(scratch, "run" + std::to_string(at), small_config());
+    run.train(false, [at](const Trainer& t) { return t.state().episodes == at; });
+    CHECK(events_are_metrics(run));
+    run.train(true);
+    CHECK(run.metrics().size() == 4);
+    CHECK(events_are_metrics(run));
+    CHECK(event_files(run.folder.path()).size() == 2);
+  }
+  // A power cut that took the last checkpoints: the run goes on from an older one.
+  Run lost(scratch, "lost", small_config());
+  std::string checkpoint;
+  lost.train(false, [&](const Trainer& t) {
+    if (t.state().episodes == 10) checkpoint = lost.last();
+    return false;
+  });
+  spill(lost.folder.last_checkpoint(), checkpoint);
+  lost.train(true);
+  CHECK(lost.metrics().size() == 4);
+  CHECK(events_are_metrics(lost));
+}
+
+TEST_CASE("events that cannot be written stop the run after its checkpoint; a resume has them") {
+  const TemporaryFolder scratch;
+  Run whole(scratch, "whole", small_config());
+  whole.train(false);
+  Run run(scratch, "run", small_config());
+  std::filesystem::path events;
+  const auto block = [&](const Trainer& t) {
+    if (t.state().episodes == 9) {
+      events = event_files(run.folder.path()).at(0);
+      std::filesystem::rename(events, scratch / "aside");
+      std::filesystem::create_directory(events);
+    }
+    return false;
+  };
+  CHECK_THROWS_WITH_AS(run.train(false, block), doctest::Contains("tfevents"), Error);
+  CHECK(run.metrics().size() == 2);
+  CHECK(read_training_state(run.folder.last_checkpoint()).episodes == 10);
+  std::filesystem::remove(events);
+  std::filesystem::rename(scratch / "aside", events);
+  run.train(true);
+  CHECK(run.last() == whole.last());
+  CHECK(run.metrics() == whole.metrics());
+  CHECK(events_are_metrics(run));
 }
 
 TEST_CASE("the best checkpoint is a copy of the best epoch, not of the last") {
