@@ -14,8 +14,6 @@
 namespace protolith {
 namespace {
 
-constexpr const char* kInstall = "install it with: apt-get install gnuplot-nox";
-
 void check(const Figure& figure) {
   bool drawable = false;
   for (const Panel& panel : figure.panels) {
@@ -37,8 +35,8 @@ void check(const Figure& figure) {
 /// figure.
 std::string run_gnuplot(const Figure& figure, PlotFormat format, const std::string& target,
                         const std::string& hint) {
-  PROTOLITH_CHECK(can_draw(), "gnuplot is missing, so {} was not drawn; {}{}", target, kInstall,
-                  hint);
+  PROTOLITH_CHECK(can_draw(), "gnuplot is missing, so {} was not drawn; {}{}", target,
+                  kInstallGnuplot, hint);
   // Without a user's own settings, which could change how our figures look.
   const ChildResult result = run_child(
       {"gnuplot", "--default-settings"},

@@ -18,7 +18,7 @@ struct Series {
   std::vector<double> x, y;
   std::vector<double> error = {};  ///< half the interval of each y; empty: none
   SeriesStyle style = SeriesStyle::line;
-  std::optional<int> colour = std::nullopt;  ///< an index into the palette; default: its number
+  std::optional<int> colour = std::nullopt;  ///< line_look()'s index; default: its number
 };
 
 /// The ends of an axis that are fixed; the others follow the data.
@@ -36,6 +36,7 @@ struct Panel {
   std::string title;
   Axis x, y;
   std::vector<Series> series;
+  bool key = true;  ///< false where the names stand elsewhere, as on a page with its own legend
 };
 
 /// Panels in rows of `columns`.
@@ -45,6 +46,17 @@ struct Figure {
   std::vector<Panel> panels;
 };
 
+/// Whether the point or bar `index` of `series` shows on `panel`: finite, and positive where the
+/// axis is logarithmic.
+bool is_drawable(const Panel& panel, const Series& series, std::size_t index);
+
+/// How the lines of one index are drawn. Indices beyond the colours take them again, dashed.
+struct LineLook {
+  std::string colour;       ///< "#0072B2"
+  std::vector<int> dashes;  ///< lengths of strokes and gaps in turn; empty: solid
+};
+LineLook line_look(std::size_t index);
+
 /// The numbers as CSV: a row per point with the columns panel, series, x, y, error; a bar has its
 /// lower and upper edge in x and x_upper.
 std::string to_csv(const Figure& figure);
@@ -52,12 +64,16 @@ std::string to_csv(const Figure& figure);
 /// Whether gnuplot is installed.
 bool can_draw();
 
+/// What to do where it is not, to end an error message.
+inline constexpr const char* kInstallGnuplot = "install it with: apt-get install gnuplot-nox";
+
 /// Writes STEM.csv, then STEM.svg and STEM.png. Throws Error when gnuplot is missing (the CSV is
 /// there all the same), saying how to install it, or when it fails, with what it said. Throws Error
 /// on a figure that holds nothing to draw.
 void draw(const Figure& figure, const std::filesystem::path& stem);
 
-/// The figure as one SVG element, to stand inside an HTML page. Throws Error as draw().
+/// The figure as one SVG element, to stand inside an HTML page. Its title is not drawn, as the page
+/// has captions, but read aloud (aria-label). Throws Error as draw().
 std::string to_svg(const Figure& figure);
 
 }  // namespace protolith

@@ -15,9 +15,12 @@ namespace {
 constexpr std::array<std::string_view, 7> kPalette{"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                                    "#E69F00", "#56B4E9", "#555555"};
 
-// Pixels of a panel in a row of one, two, three or more.
-constexpr std::array<int, 4> kPanelWidths{640, 350, 300, 260};
-constexpr double kPanelHeight = 0.75;  // of its width
+/// Pixels of a panel in a row of one, two, three or more; text takes more of a small one's height.
+struct PanelSize {
+  int width, height;
+};
+constexpr std::array<PanelSize, 4> kPanelSizes{{{640, 460}, {350, 262}, {300, 244}, {260, 232}}};
+
 constexpr int kTitleHeight = 34;
 constexpr int kPngScale = 2;
 
@@ -31,13 +34,17 @@ std::string gnuplot_text(std::string_view text) {
   return result + "'";
 }
 
+/// A page has its own captions.
+bool shows_title(const Figure& figure, PlotFormat format) {
+  return !figure.title.empty() && format != PlotFormat::svg_element;
+}
+
 std::string terminal(const Figure& figure, PlotFormat format) {
   const int columns = std::max(1, figure.columns);
   const int rows = (static_cast<int>(figure.panels.size()) + columns - 1) / columns;
-  const int panel = kPanelWidths[static_cast<std::size_t>(std::min(columns, 4) - 1)];
-  const int width = panel * columns;
-  const int height =
-      static_cast<int>(panel * kPanelHeight) * rows + (figure.title.empty() ? 0 : kTitleHeight);
+  const PanelSize panel = kPanelSizes[static_cast<std::size_t>(std::min(columns, 4) - 1)];
+  const int width = panel.width * columns;
+  const int height = panel.height * rows + (shows_title(figure, format) ? kTitleHeight : 0);
   if (format == PlotFormat::png) {
     return fmt::format(
         "set terminal pngcairo enhanced size {},{} font 'Sans,10' fontscale {} linewidth {} "
@@ -50,7 +57,7 @@ std::string terminal(const Figure& figure, PlotFormat format) {
 
 constexpr std::string_view kStyle = R"(set border 3 linecolor rgb '#777777' linewidth 0.8
 set grid xtics ytics back linetype 1 dashtype solid linecolor rgb '#e4e4e4' linewidth 0.7
-set key bmargin center horizontal Left reverse noautotitle samplen 1.6 textcolor rgb '#333333'
+set key bmargin center horizontal Left reverse noautotitle samplen 1.6 height 0.5 textcolor rgb '#333333'
 set format '%h'
 set errorbars 0.6
 set pointintervalbox 0.001
@@ -149,7 +156,10 @@ Drawing drawing_of(const Panel& panel, std::size_t number) {
   for (std::size_t i = 0; i < panel.series.size(); ++i) {
     const Series& series = panel.series[i];
     const std::size_t index = series.colour ? static_cast<std::size_t>(*series.colour) : i;
-    const std::string colour = fmt::format("linecolor rgb '{}'", kPalette[index % kPalette.size()]);
+    const LineLook look = line_look(index);
+    const std::string colour = fmt::format("linecolor rgb '{}'", look.colour);
+    const std::string dashes =
+        look.dashes.empty() ? "solid" : fmt::format("({})", fmt::join(look.dashes, ","));
     const std::string title =
         series.name.empty() ? "notitle" : "title " + gnuplot_text(series.name) + " noenhanced";
     const char* columns =
@@ -158,8 +168,9 @@ Drawing drawing_of(const Panel& panel, std::size_t number) {
                 fmt::format("using 1:2:3:4 with yerrorbars pointtype 0 pointsize 0 linewidth 1 {} "
                             "notitle",
                             colour));
-    drawing.add(fmt::format("points_{}_{}", number, i), points(panel, series),
-                fmt::format("{} {} {} {}", columns, style_of(series), colour, title));
+    drawing.add(
+        fmt::format("points_{}_{}", number, i), points(panel, series),
+        fmt::format("{} {} {} dashtype {} {}", columns, style_of(series), colour, dashes, title));
   }
   return drawing;
 }
@@ -234,12 +245,19 @@ std::string panel_commands(const Panel& panel, std::size_t number) {
   const Extents extents = extents_of(panel);
   script += axis_commands('x', panel.x, x_range(panel, extents.x), extents.x);
   script += axis_commands('y', panel.y, y_range(panel), extents.y);
+  script += fmt::format("set key {}\n", panel.key ? "on" : "off");
   script += fmt::format("set style fill transparent solid {} border\n",
                         panel.series.size() > 1 ? 0.35 : 0.6);
   return script + drawing.data + fmt::format("plot {}\n", fmt::join(drawing.plots, ", \\\n  "));
 }
 
 }  // namespace
+
+LineLook line_look(std::size_t index) {
+  static const std::array<std::vector<int>, 3> kDashes{std::vector<int>{}, {6, 3}, {2, 2}};
+  return {std::string(kPalette[index % kPalette.size()]),
+          kDashes[index / kPalette.size() % kDashes.size()]};
+}
 
 bool is_drawable(const Panel& panel, const Series& series, std::size_t index) {
   const auto fits = [](double value, const Axis& axis) {
@@ -254,7 +272,7 @@ std::string gnuplot_script(const Figure& figure, PlotFormat format) {
   const std::size_t rows = (figure.panels.size() + columns - 1) / columns;
   std::string script = "set encoding utf8\n" + terminal(figure, format) + std::string(kStyle);
   script += fmt::format("set multiplot layout {},{}", rows, columns);
-  if (!figure.title.empty()) {
+  if (shows_title(figure, format)) {
     script += fmt::format(" title {} noenhanced font ',14'", gnuplot_text(figure.title));
   }
   script += '\n';

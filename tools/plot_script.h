@@ -11,10 +11,6 @@ namespace protolith {
 /// or a PNG of twice as many pixels each way.
 enum class PlotFormat : std::uint8_t { svg, svg_element, png };
 
-/// Whether the point or bar `index` of `series` shows on `panel`: finite, and positive where the
-/// axis is logarithmic.
-bool is_drawable(const Panel& panel, const Series& series, std::size_t index);
-
 /// The commands that make gnuplot write `figure` to its stdout. They hold the numbers, and nothing
 /// that changes from one call to the next. Every series must have as many x, y and errors as its
 /// style needs.

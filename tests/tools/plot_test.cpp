@@ -135,7 +135,7 @@ TEST_CASE("text is shown as it is: no mark-up, no commands, quotes and line ends
   const std::string svg = to_svg(figure);
   CHECK(folder.entries() == 0);
   CHECK_FALSE(contains(svg, "<b>"));
-  // The title, the panel's, two labels, the key; the key's tooltip.
+  // The panel's title, two labels, the key and its tooltip, the label of the whole.
   CHECK(count(svg, "it's &lt;b&gt; &amp; \"x\" a_b^c {/Bold d} \\n `touch ") +
             count(svg, "it's &lt;b> &amp; \"x\" a_b^c {/Bold d} \\n `touch ") +
             count(svg, "it's &lt;b> &amp; &quot;x&quot; a_b^c {/Bold d} \\n `touch ") >=
@@ -189,6 +189,7 @@ TEST_CASE("an SVG element has a label and names of its own, and no document arou
   const std::string svg = to_svg(figure);
   CHECK(svg.starts_with("<svg role=\"img\" aria-label=\"a &quot;b&quot; &lt;c> &amp; d\""));
   CHECK_FALSE(contains(svg, "gnuplot_plot_1</title>"));
+  CHECK_FALSE(contains(svg, "c&gt; &amp; d</text>"));  // not drawn
   CHECK_FALSE(contains(svg, "GNUPLOT"));
   CHECK_FALSE(contains(svg, "background"));
   const auto name = [](const std::string& text) {
