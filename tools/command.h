@@ -93,5 +93,6 @@ void add_grad_hist_command(CommandLine& program);
 void add_bench_command(CommandLine& program);
 void add_verify_command(CommandLine& program);
 void add_info_command(CommandLine& program);
+void add_report_command(CommandLine& program);
 
 }  // namespace protolith

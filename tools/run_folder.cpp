@@ -9,6 +9,7 @@
 
 #include "engine/check.h"
 #include "engine/file.h"
+#include "tools/json_lines.h"
 #include "tools/options.h"
 
 namespace protolith {
@@ -147,6 +148,31 @@ void RunFolder::write_config(const Config& config) const {
 
 void RunFolder::append_metrics(const nlohmann::json& line) const {
   append_object(metrics_file(), line, "epoch");
+}
+
+std::vector<EpochMetrics> RunFolder::read_metrics(bool* torn) const {
+  const JsonLines lines = read_json_lines(metrics_file());
+  if (torn != nullptr) *torn = lines.torn;
+  std::vector<EpochMetrics> epochs;
+  for (const nlohmann::json& line : lines.objects) {
+    const std::string origin = fmt::format("{}:{}", metrics_file().string(), epochs.size() + 1);
+    const auto number = [&](const char* key) { return number_or_nan(line, key, origin); };
+    epochs.push_back({.epoch = integer_of(line, "epoch", origin),
+                      .episodes = integer_of(line, "episodes", origin),
+                      .train_loss = number("train_loss"),
+                      .train_accuracy = number("train_accuracy"),
+                      .learning_rate = number("learning_rate"),
+                      .seconds = number("seconds"),
+                      .val_loss = number("val_loss"),
+                      .val_accuracy = number("val_accuracy"),
+                      .val_ci95 = number("val_ci95"),
+                      .best = line.value("best", nlohmann::json()) == true,
+                      .peak_memory_mb = number("peak_memory_mb")});
+    const bool ascends = epochs.size() == 1 || epochs.end()[-2].epoch < epochs.back().epoch;
+    PROTOLITH_CHECK(ascends, "{}: epoch {} comes after epoch {}; remove the line that is wrong",
+                    origin, epochs.back().epoch, epochs.end()[-2].epoch);
+  }
+  return epochs;
 }
 
 void RunFolder::truncate_metrics(std::int64_t epoch) const {

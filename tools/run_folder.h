@@ -4,10 +4,23 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "tools/config.h"
 
 namespace protolith {
+
+/// A line of metrics.jsonl: what one epoch brought. What a run does not record is NaN, such as the
+/// validation of one that trains on the validation classes.
+struct EpochMetrics {
+  std::int64_t epoch = 0;     ///< from 1
+  std::int64_t episodes = 0;  ///< training episodes so far
+  double train_loss = 0, train_accuracy = 0, learning_rate = 0;
+  double seconds = 0;  ///< of its training, without validation
+  double val_loss = 0, val_accuracy = 0, val_ci95 = 0;
+  bool best = false;  ///< whether its validation loss was the least so far
+  double peak_memory_mb = 0;
+};
 
 /// The folder of one training run: config.toml, metrics.jsonl and the two checkpoints. RunEvents
 /// keeps TensorBoard's event files beside them.
@@ -41,6 +54,9 @@ class RunFolder {
   /// Appends a line to metrics.jsonl and flushes it. `line` needs an integer "epoch". Throws Error
   /// when it cannot be written.
   void append_metrics(const nlohmann::json& line) const;
+  /// Every epoch so far, in their order; `torn`, where given, learns whether a last line was cut
+  /// short and left out. Throws Error naming the line that is not a metrics line.
+  std::vector<EpochMetrics> read_metrics(bool* torn = nullptr) const;
   /// Drops the lines of epochs beyond `epoch`, and a last line that was cut short: what a killed
   /// run wrote after its last checkpoint. Throws Error naming the line that is not a metrics line.
   void truncate_metrics(std::int64_t epoch) const;
