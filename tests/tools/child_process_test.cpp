@@ -49,6 +49,11 @@ TEST_CASE("more than a pipe holds, on every stream at once, does not block") {
   CHECK(result.errors.size() == kMany);
 }
 
+TEST_CASE("a stream that ends first does not end the other") {
+  CHECK(run_shell("exec >&-; sleep 0.1; echo late >&2").errors == "late\n");
+  CHECK(run_shell("exec 2>&-; sleep 0.1; echo late").output == "late\n");
+}
+
 TEST_CASE("a child that does not read its input ends as it likes") {
   const ChildResult result = run_shell("exec <&-; exit 4", std::string(kMany, 'x'));
   CHECK(result.code == 4);
