@@ -1,11 +1,11 @@
-// `protolith bench`: times whole training steps and evaluation episodes of fixed workloads.
+// `protolith bench`: times training steps, evaluation episodes and operations of fixed workloads.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "engine/random.h"
+#include "kernels/cpu/machine_peak.h"
+#include "tools/bench_ops.h"
 #include "tools/command.h"
 #include "tools/learner.h"
 #include "tools/session.h"
@@ -13,85 +13,29 @@
 namespace protolith {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-struct Workload {
-  const char* name;
-  const char* description;
-  std::int64_t side, channels;
-  EpisodeShape training, evaluation;
-  bool last_pool;
-};
-
-constexpr Workload kWorkloads[] = {
-    {"O", "Omniglot, 60-way 1-shot 5-query", 28, 1, {60, 1, 5}, {20, 1, 5}, true},
-    {"Op", "the same without the last pool", 28, 1, {60, 1, 5}, {20, 1, 5}, false},
-    {"M", "miniImageNet, 30-way 1-shot 15-query", 84, 3, {30, 1, 15}, {5, 1, 15}, true},
-};
-
 struct BenchFlags {
   ConfigFlags config;
   OutputFlags output;
-  std::string what = "step", workload = "Op";
+  std::string what = "step", workload = "Op", filter;
   int repeats = 20, warm = 3;
 };
-
-/// Random images of the workload's size: 64 classes of 20, in every split.
-Dataset random_images(const Workload& workload) {
-  constexpr std::int32_t kClasses = 64;
-  constexpr std::int32_t kImages = 20;
-  Dataset dataset;
-  dataset.kind = "random";
-  dataset.preprocessing = "none";
-  dataset.images = Tensor::host(
-      {kClasses * kImages, workload.side, workload.side, workload.channels}, DType::u8);
-  Random random(0, Purpose::test);
-  for (std::uint8_t& pixel : dataset.images.host_span<std::uint8_t>()) {
-    pixel = static_cast<std::uint8_t>(random.bits() >> 24);
-  }
-  dataset.scale.assign(static_cast<std::size_t>(workload.channels), 1.0F / 255.0F);
-  dataset.shift.assign(static_cast<std::size_t>(workload.channels), 0.0F);
-  for (std::int32_t c = 0; c < kClasses; ++c) {
-    dataset.splits[0].push_back({fmt::format("class {}", c), c * kImages, kImages, 0});
-  }
-  return dataset;
-}
 
 /// Multiply-adds of the direct convolutions, times two: forward, and where `training` the weight
 /// gradients of all blocks and the data gradients of all but the first.
 double convolution_gflop(const Workload& workload, const EpisodeShape& shape, bool training) {
-  constexpr double kFilters = 64;
   const auto images = static_cast<double>(shape.way) * (shape.shot + shape.query);
   double total = 0;
-  double side = static_cast<double>(workload.side);
-  double channels = static_cast<double>(workload.channels);
-  for (int block = 0; block < Conv4::kBlocks; ++block) {
-    const double pass = 2 * images * side * side * 9 * channels * kFilters;
-    const int passes = !training ? 1 : block == 0 ? 2 : 3;
-    total += pass * passes;
-    side = static_cast<double>(static_cast<std::int64_t>(side) / 2);
-    channels = kFilters;
+  for (const BlockShape& block : blocks_of(workload)) {
+    const auto products =
+        static_cast<double>(block.side * block.side * 9 * block.channels * block.filters);
+    const bool first = block.channels == workload.channels;
+    total += 2 * images * products * (!training ? 1 : first ? 2 : 3);
   }
   return total * 1e-9;
 }
 
-/// Seconds of each of `repeats` calls after `warm` untimed ones.
-template <class F>
-std::vector<double> time_calls(int warm, int repeats, F&& call) {
-  std::vector<double> seconds;
-  for (int i = 0; i < warm + repeats; ++i) {
-    const auto start = Clock::now();
-    call(static_cast<std::uint64_t>(i));
-    if (i >= warm) {
-      seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
-    }
-  }
-  std::sort(seconds.begin(), seconds.end());
-  return seconds;
-}
-
-std::vector<double> time_steps(Backend& backend, const Config& config, const Dataset& dataset,
-                               const Workload& workload, const BenchFlags& flags) {
+Timing time_steps(Backend& backend, const Config& config, const Dataset& dataset,
+                  const Workload& workload, const BenchFlags& flags) {
   Learner learner(backend, config, dataset);
   const EpisodeSampler sampler(dataset.classes(Split::train), workload.training, config.seed,
                                Split::train);
@@ -100,8 +44,8 @@ std::vector<double> time_steps(Backend& backend, const Config& config, const Dat
 }
 
 /// One episode as a whole, as a user's query would be: embed all images, then classify.
-std::vector<double> time_evaluation(Backend& backend, const Config& config, const Dataset& dataset,
-                                    const Workload& workload, const BenchFlags& flags) {
+Timing time_evaluation(Backend& backend, const Config& config, const Dataset& dataset,
+                       const Workload& workload, const BenchFlags& flags) {
   Learner learner(backend, config, dataset);
   const EpisodeSampler sampler(dataset.classes(Split::train), workload.evaluation, config.seed,
                                Split::train);
@@ -117,41 +61,90 @@ std::vector<double> time_evaluation(Backend& backend, const Config& config, cons
   });
 }
 
+int bench_ops(Backend& backend, const Workload& workload, const BenchFlags& flags) {
+  const std::vector<OpTiming> timings =
+      time_ops(backend, workload, flags.filter, flags.warm, flags.repeats);
+  PROTOLITH_CHECK_USAGE(!timings.empty(), "--filter {}: no operation has that in its name",
+                        flags.filter);
+  const double peak = cpu::peak_flops();
+  const double bandwidth = cpu::copy_bandwidth();
+  nlohmann::json ops = nlohmann::json::array();
+  std::string text = fmt::format(
+      "ops {} ({}) on {}\n  peak {:.0f} GFLOP/s of multiply-adds, {:.1f} GB/s of copying\n"
+      "{:<32}{:<20}{:>10}{:>9}{:>9}{:>9}{:>8}{:>8}\n",
+      workload.name, workload.description, backend.description(), peak * 1e-9, bandwidth * 1e-9,
+      "operation", "input", "median ms", "min", "GFLOP/s", "of peak", "GB/s", "of copy");
+  for (const OpTiming& op : timings) {
+    const double flops = op.gflop * 1e9 / op.timing.median;
+    const double moved = op.mbytes * 1e6 / op.timing.median;
+    ops.push_back({{"name", op.name},
+                   {"shape", op.shape},
+                   {"median_ms", 1e3 * op.timing.median},
+                   {"min_ms", 1e3 * op.timing.min},
+                   {"max_ms", 1e3 * op.timing.max},
+                   {"gflops", flops * 1e-9},
+                   {"share_of_peak", flops / peak},
+                   {"gb_per_s", moved * 1e-9},
+                   {"share_of_copy", moved / bandwidth}});
+    text += fmt::format("{:<32}{:<20}{:>10.3f}{:>9.3f}{:>9.1f}{:>8.0f}%{:>8.1f}{:>7.0f}%\n",
+                        op.name, op.shape, 1e3 * op.timing.median, 1e3 * op.timing.min,
+                        flops * 1e-9, 100 * flops / peak, moved * 1e-9, 100 * moved / bandwidth);
+  }
+  if (flags.output.json) {
+    print_json({{"what", "ops"},
+                {"workload", workload.name},
+                {"device", backend.description()},
+                {"peak_gflops", peak * 1e-9},
+                {"copy_gb_per_s", bandwidth * 1e-9},
+                {"peak_memory_mb", peak_memory_mb()},
+                {"ops", ops}});
+  } else {
+    std::fputs(text.c_str(), stdout);
+  }
+  return kExitDone;
+}
+
 int bench(const BenchFlags& flags) {
-  const auto* workload = std::find_if(std::begin(kWorkloads), std::end(kWorkloads),
-                                      [&](const Workload& w) { return w.name == flags.workload; });
+  const auto all = workloads();
+  const Workload& workload = *std::find_if(
+      all.begin(), all.end(), [&](const Workload& w) { return w.name == flags.workload; });
   Config config = flags.config.over(Config{});
-  config.last_pool = workload->last_pool;
+  config.last_pool = workload.last_pool;
   const std::unique_ptr<Backend> backend = open_backend(config);
-  const Dataset dataset = random_images(*workload);
+  PROTOLITH_CHECK_USAGE(flags.filter.empty() || flags.what == "ops",
+                        "--filter {}: only bench ops has operations to choose from", flags.filter);
+  if (flags.what == "ops") return bench_ops(*backend, workload, flags);
+  const Dataset dataset = random_images(workload);
   const bool training = flags.what == "step";
-  const std::vector<double> seconds =
-      training ? time_steps(*backend, config, dataset, *workload, flags)
-               : time_evaluation(*backend, config, dataset, *workload, flags);
-  const double median = seconds[seconds.size() / 2];
+  const Timing timing = training ? time_steps(*backend, config, dataset, workload, flags)
+                                 : time_evaluation(*backend, config, dataset, workload, flags);
   const double gflop =
-      convolution_gflop(*workload, training ? workload->training : workload->evaluation, training);
+      convolution_gflop(workload, training ? workload.training : workload.evaluation, training);
   const double peak_mb = peak_memory_mb();
+  const double peak = cpu::peak_flops();
   if (flags.output.json) {
     print_json({{"what", flags.what},
-                {"workload", workload->name},
+                {"workload", workload.name},
                 {"device", backend->description()},
                 {"repeats", flags.repeats},
-                {"median_ms", 1e3 * median},
-                {"min_ms", 1e3 * seconds.front()},
-                {"max_ms", 1e3 * seconds.back()},
+                {"median_ms", 1e3 * timing.median},
+                {"min_ms", 1e3 * timing.min},
+                {"max_ms", 1e3 * timing.max},
                 {"peak_memory_mb", peak_mb},
                 {"step_memory_mb", static_cast<double>(backend->step_memory_bytes()) / (1 << 20)},
-                {"gflops", gflop / median}});
+                {"gflops", gflop / timing.median},
+                {"peak_gflops", peak * 1e-9}});
     return kExitDone;
   }
-  std::fputs(fmt::format("{} {} ({}) on {}\n  median {:.2f} ms, min {:.2f}, max {:.2f} over {}\n"
-                         "  {:.1f} GFLOP/s of direct convolution, peak memory {:.0f} MB\n",
-                         flags.what, workload->name, workload->description, backend->description(),
-                         1e3 * median, 1e3 * seconds.front(), 1e3 * seconds.back(), flags.repeats,
-                         gflop / median, peak_mb)
-                 .c_str(),
-             stdout);
+  std::fputs(
+      fmt::format("{} {} ({}) on {}\n  median {:.2f} ms, min {:.2f}, max {:.2f} over {}\n"
+                  "  {:.1f} GFLOP/s of direct convolution, {:.2f} of the time that its "
+                  "multiply-adds take at the peak of {:.0f}\n  peak memory {:.0f} MB\n",
+                  flags.what, workload.name, workload.description, backend->description(),
+                  1e3 * timing.median, 1e3 * timing.min, 1e3 * timing.max, flags.repeats,
+                  gflop / timing.median, timing.median * peak / (gflop * 1e9), peak * 1e-9, peak_mb)
+          .c_str(),
+      stdout);
   return kExitDone;
 }
 
@@ -159,27 +152,33 @@ int bench(const BenchFlags& flags) {
 
 void add_bench_command(CommandLine& program) {
   const auto flags = std::make_shared<BenchFlags>();
-  std::string workloads = "Workloads:\n";
+  std::string list = "Workloads:\n";
   std::vector<std::string> names;
-  for (const Workload& workload : kWorkloads) {
-    workloads += fmt::format("  {:<4}{}\n", workload.name, workload.description);
+  for (const Workload& workload : workloads()) {
+    list += fmt::format("  {:<4}{}\n", workload.name, workload.description);
     names.emplace_back(workload.name);
   }
   CLI::App& command = program.add_command(
-      "bench", "Time training steps and evaluation episodes of fixed workloads",
+      "bench", "Time training steps, evaluation episodes and single operations of fixed workloads",
       "  protolith bench step --workload Op\n"
       "  protolith bench eval --workload O --repeats 100 --json\n"
+      "  protolith bench ops --workload M --filter convolution\n"
       "\n" +
-          workloads +
+          list +
           "The images are random numbers: time does not depend on them. Compare two programs only\n"
           "in one interleaved run (tools/peers/compare.py).",
       [flags] { return bench(*flags); });
-  command.add_option("what", flags->what, "step (forward, backward, Adam) or eval (one episode)")
-      ->check(CLI::IsMember({"step", "eval"}))
+  command
+      .add_option(
+          "what", flags->what,
+          "step (forward, backward, Adam), eval (one episode) or ops (each operation of a step)")
+      ->check(CLI::IsMember({"step", "eval", "ops"}))
       ->required();
   command.add_option("--workload", flags->workload, "see below")
       ->check(CLI::IsMember(names))
       ->capture_default_str();
+  command.add_option("--filter", flags->filter, "ops: only those whose name contains this")
+      ->type_name("TEXT");
   command.add_option("--repeats", flags->repeats, "timed calls")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();

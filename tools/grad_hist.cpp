@@ -164,8 +164,13 @@ void warn_of_nan(const std::vector<GradientRecord>& records) {
   }
 }
 
+/// "omniglot, 60-way 1-shot".
+std::string episodes_in_words(const Dataset& dataset, const Config& config) {
+  return fmt::format("{}, {}-way {}-shot", dataset.kind, config.train.way, config.train.shot);
+}
+
 /// Histograms, the summary and the picture; `failure` is thrown once all that is on disk.
-void finish(Collection& c, const std::string& failure) {
+void finish(Collection& c, const Config& config, const std::string& failure) {
   const std::vector<RecordCounts> counts = count_records(c.backend, c.records);
   write_counts(c.folder, c.records, counts);
   warn_of_nan(c.records);
@@ -177,7 +182,9 @@ void finish(Collection& c, const std::string& failure) {
                stdout);
   }
   PROTOLITH_CHECK(failure.empty(), "{}", failure);
-  draw(histogram_figure(c.records, counts, c.flags.gradient == "euclidean"), c.folder / "figure");
+  const std::string source = episodes_in_words(c.dataset, config);
+  draw(histogram_figure(c.records, counts, source, c.flags.gradient == "euclidean"),
+       c.folder / "figure");
   // Last: it says that the folder is whole.
   write_file_atomically(c.folder / "summary.json", result.dump(1) + "\n");
 }
@@ -207,7 +214,7 @@ int grad_hist(const GradHistFlags& flags) {
                stderr);
     return kExitInterrupted;
   }
-  finish(collection, failure);
+  finish(collection, configs.front(), failure);
   return kExitDone;
 }
 

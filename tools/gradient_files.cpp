@@ -181,8 +181,9 @@ nlohmann::json summaries(const std::vector<GradientRecord>& records) {
 }
 
 Figure histogram_figure(const std::vector<GradientRecord>& records,
-                        const std::vector<RecordCounts>& counts, bool euclidean) {
-  Figure figure{.title = "Gradients and distances of all query-prototype pairs of one episode",
+                        const std::vector<RecordCounts>& counts, const std::string& source,
+                        bool euclidean) {
+  Figure figure{.title = "All query-prototype pairs of a training episode: " + source,
                 .columns = 2,
                 .panels = {}};
   for (std::size_t i = 0; i < records.size(); ++i) {

@@ -48,9 +48,11 @@ void write_counts(const std::filesystem::path& folder, const std::vector<Gradien
 /// {metric, iteration} and the summary's keys, for each record.
 nlohmann::json summaries(const std::vector<GradientRecord>& records);
 
-/// A row per record: the logarithms of gradients on the left, distances on the right. `euclidean`:
-/// the gradients with respect to d_EUC and d_EUC itself, instead of those of the softmax.
+/// A row per record: the logarithms of gradients on the left, distances on the right. `source` says
+/// in the title what the episodes are of. `euclidean`: the gradients with respect to d_EUC and
+/// d_EUC itself, instead of those of the softmax.
 Figure histogram_figure(const std::vector<GradientRecord>& records,
-                        const std::vector<RecordCounts>& counts, bool euclidean);
+                        const std::vector<RecordCounts>& counts, const std::string& source,
+                        bool euclidean);
 
 }  // namespace protolith

@@ -1,21 +1,12 @@
 #pragma once
 
+#include <initializer_list>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 
 #include "tools/event_file.h"
 
 namespace protolith {
-
-/// Gradients and distances that one training episode meets.
-struct EpisodeHistograms {
-  std::int64_t episode = 0;    ///< training episodes done before it
-  HistogramBins log_gradient;  ///< of ln(|dl/dd| + 1e-5)
-  HistogramBins distance;      ///< of the distances that enter the softmax
-  double share_below = 0;      ///< share of |dl/dd| < 1e-5
-  double share_inside = 0;     ///< share of 1e-3 < |dl/dd| < 1 - 1e-3
-  double entropy = 0;          ///< of the softmax, mean over queries, nats
-};
 
 /// A run in TensorBoard, at step = training episodes done: train/loss, train/accuracy,
 /// train/learning_rate, val/loss and val/accuracy an epoch; gradient/log_abs, distance/softmax,
@@ -32,11 +23,19 @@ class RunEvents {
   void start(std::int64_t episodes, const nlohmann::json& last_metrics);
   /// The scalars of one line of metrics.jsonl; on disk on return.
   void epoch(const nlohmann::json& metrics);
-  /// The histograms of one episode; on disk on return.
-  void histograms(const EpisodeHistograms& taken);
+  /// The histograms of one line of histograms.jsonl; on disk on return.
+  void histograms(const nlohmann::json& line);
 
  private:
+  /// A tag, and the key of the line that holds its value.
+  struct Scalar {
+    const char* tag;
+    const char* key;
+  };
   void add(const nlohmann::json& metrics);
+  /// Adds the values that `line` has.
+  void add_scalars(std::int64_t step, const nlohmann::json& line,
+                   std::initializer_list<Scalar> scalars);
   EventFile& file();
 
   std::filesystem::path folder_;

@@ -134,11 +134,13 @@ bool Trainer::has_ended() const {
   return !mid_epoch && validation_ && state_.epoch - state_.best_epoch >= config_.patience;
 }
 
-Learner::Observer Trainer::observer() const {
+Learner::Observer Trainer::observer() {
   if (config_.histogram_every == 0 || state_.episodes % config_.histogram_every != 0) return {};
   return [this](const LossDiagnostics& diagnostics, const Tensor& labels) {
-    folder_.append_histograms(
-        training_record(backend_, diagnostics, labels, config_.metric.leaky(), state_.episodes));
+    const nlohmann::json line =
+        training_record(backend_, diagnostics, labels, config_.metric.leaky(), state_.episodes);
+    folder_.append_histograms(line);
+    events_.histograms(line);
   };
 }
 

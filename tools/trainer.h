@@ -46,7 +46,7 @@ class Trainer {
  private:
   bool has_ended() const;
   /// What records the next episode's histograms; empty where none are due.
-  Learner::Observer observer() const;
+  Learner::Observer observer();
   void train_episode();
   /// Validation loss and accuracy of an epoch.
   struct Validation {

@@ -24,20 +24,21 @@ void write(const std::filesystem::path& folder) {
   const HistogramBins gradient{{-11.5F, -7.25F, -3.0F, 0.1F}, {40, 2, 7}, 0, 0, 0};
   const HistogramBins outside{{0, 0.5F, 1.0F}, {3, 0}, 2, 1'000'000'007, 5};
   const HistogramBins empty{{0, 0.5F, 1.0F}, {0, 0}, 0, 0, 9};
-  const EpisodeHistograms all[] = {{0, gradient, outside, 0.1, 0.2, 1.75},
-                                   {8, gradient, empty, 0.0, 1.0, 1e-9},
-                                   {std::int64_t{1} << 33, empty, outside, 1.0, 0.0, 0.3}};
-  for (const EpisodeHistograms& taken : all) {
-    events.histograms(taken);
-    append_line(folder / "histograms.jsonl",
-                nlohmann::json{{"episode", taken.episode},
-                               {"log_gradient", to_json(taken.log_gradient)},
-                               {"distance", to_json(taken.distance)},
-                               {"share_below_1e-5", taken.share_below},
-                               {"share_inside", taken.share_inside},
-                               {"entropy", taken.entropy}}
-                    .dump());
-  }
+  const auto add = [&](std::int64_t episode, const HistogramBins& gradients,
+                       const HistogramBins& distances, double below, double inside,
+                       double entropy) {
+    const nlohmann::json line{{"episode", episode},
+                              {"log_gradient", to_json(gradients)},
+                              {"distance", to_json(distances)},
+                              {"share_below_1e-5", below},
+                              {"share_inside", inside},
+                              {"entropy", entropy}};
+    append_line(folder / "histograms.jsonl", line.dump());
+    events.histograms(line);
+  };
+  add(0, gradient, outside, 0.1, 0.2, 1.75);
+  add(8, gradient, empty, 0.0, 1.0, 1e-9);
+  add(std::int64_t{1} << 33, empty, outside, 1.0, 0.0, 0.3);
   const nlohmann::json line{{"epoch", 1},
                             {"episodes", std::int64_t{1} << 33},
                             {"train_loss", 1.0 / 3},

@@ -67,8 +67,14 @@ TEST_CASE("histograms come with their scalars") {
   const TemporaryFolder folder;
   RunEvents events(folder.path());
   events.start(0, nullptr);
-  const HistogramBins bins{{0, 1}, {2}};
-  events.histograms({8, bins, bins, 0.25, 0.5, 1.5});
+  const nlohmann::json bins{
+      {"edges", {0, 1}}, {"counts", {2}}, {"below", 0}, {"above", 0}, {"nan", 0}};
+  events.histograms({{"episode", 8},
+                     {"log_gradient", bins},
+                     {"distance", bins},
+                     {"share_below_1e-5", 0.25},
+                     {"share_inside", 0.5},
+                     {"entropy", 1.5}});
   const auto shown = shown_scalars(folder.path());
   CHECK(shown.at("gradient/share_below_1e-5") == Points{{8, 0.25F}});
   CHECK(shown.at("gradient/share_inside") == Points{{8, 0.5F}});
