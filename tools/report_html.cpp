@@ -18,6 +18,7 @@ namespace protolith {
 namespace {
 
 constexpr const char* kNothing = "&ndash;";
+constexpr std::size_t kNamedRuns = 4;  // in the page's title; more are counted
 
 /// A column of a table: its heading, and whether it holds text (numbers stand at the right).
 struct Column {
@@ -310,7 +311,9 @@ std::string html_escape(const std::string& text) {
 std::string report_page(const std::vector<ReportedRun>& runs) {
   std::vector<std::string> names;
   for (const ReportedRun& run : runs) names.push_back(run.name);
-  const std::string title = html_escape(fmt::format("{}", fmt::join(names, ", ")));
+  const std::string title = runs.size() <= kNamedRuns
+                                ? html_escape(fmt::format("{}", fmt::join(names, ", ")))
+                                : fmt::format("{} runs", runs.size());
   return fmt::format(
              "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
              "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
