@@ -8,25 +8,29 @@
 
 namespace protolith {
 
-JsonLines read_json_lines(const std::filesystem::path& path) {
-  std::error_code error;
+WholeLines read_whole_lines(const std::filesystem::path& path) {
   std::ifstream file(path);
-  PROTOLITH_CHECK(file.is_open() && std::filesystem::is_regular_file(path, error),
+  PROTOLITH_CHECK(file.is_open() || !std::filesystem::exists(path),
                   "{}: cannot be read; see to its permissions", path.string());
-  JsonLines lines;
-  std::string line;
-  for (int number = 1; std::getline(file, line); ++number) {
-    if (file.eof()) {
-      lines.torn = true;
-      break;
-    }
-    nlohmann::json object = nlohmann::json::parse(line, nullptr, false);
-    PROTOLITH_CHECK(object.is_object(), "{}:{}: is no JSON object; remove the line or the file",
-                    path.string(), number);
-    lines.objects.push_back(std::move(object));
+  WholeLines whole;
+  for (std::string line; std::getline(file, line);) {
+    whole.torn = file.eof();
+    if (!whole.torn) whole.lines.push_back(line);
   }
   PROTOLITH_CHECK(!file.bad(), "{}: cannot be read", path.string());
-  return lines;
+  return whole;
+}
+
+JsonLines read_json_lines(const std::filesystem::path& path) {
+  const WholeLines whole = read_whole_lines(path);
+  JsonLines result{.objects = {}, .torn = whole.torn};
+  for (const std::string& line : whole.lines) {
+    result.objects.push_back(nlohmann::json::parse(line, nullptr, false));
+    PROTOLITH_CHECK(result.objects.back().is_object(),
+                    "{}:{}: is no JSON object; remove the line or the file", path.string(),
+                    result.objects.size());
+  }
+  return result;
 }
 
 double number_or_nan(const nlohmann::json& object, const char* key, const std::string& origin) {
@@ -36,7 +40,8 @@ double number_or_nan(const nlohmann::json& object, const char* key, const std::s
   return found->get<double>();
 }
 
-std::int64_t integer_of(const nlohmann::json& object, const char* key, const std::string& origin) {
+std::int64_t required_integer(const nlohmann::json& object, const char* key,
+                              const std::string& origin) {
   const auto found = object.find(key);
   PROTOLITH_CHECK(found != object.end() && found->is_number_integer(),
                   "{}: '{}' must be there, an integer", origin, key);

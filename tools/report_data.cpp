@@ -54,7 +54,7 @@ HistogramRecord histogram_record(const json& line, const std::string& origin) {
   // Where both are recorded, the distance that enters the softmax is the one of the histogram.
   const std::string distance =
       line.contains("softmax_distance_median") ? "softmax_distance" : "distance";
-  return {.episode = integer_of(line, "episode", origin),
+  return {.episode = required_integer(line, "episode", origin),
           .log_gradient = histogram(line, "log_gradient", origin),
           .distance = histogram(line, "distance", origin),
           .share_below = number("share_below_1e-5"),
@@ -71,7 +71,6 @@ HistogramRecord histogram_record(const json& line, const std::string& origin) {
 /// Adds to `warnings` when the file ends in half a line.
 std::vector<HistogramRecord> read_histograms(const fs::path& path,
                                              std::vector<std::string>& warnings) {
-  if (!fs::exists(path)) return {};
   const JsonLines lines = read_json_lines(path);
   if (lines.torn) warnings.push_back(path.string());
   std::vector<HistogramRecord> records;
@@ -92,10 +91,10 @@ std::optional<TestResult> read_test(const fs::path& path) {
                   "{}: is no result of 'protolith eval --json'; remove it or evaluate again",
                   origin);
   return TestResult{.split = object["split"].get<std::string>(),
-                    .way = integer_of(object, "way", origin),
-                    .shot = integer_of(object, "shot", origin),
-                    .query = integer_of(object, "query", origin),
-                    .episodes = integer_of(object, "episodes", origin),
+                    .way = required_integer(object, "way", origin),
+                    .shot = required_integer(object, "shot", origin),
+                    .query = required_integer(object, "query", origin),
+                    .episodes = required_integer(object, "episodes", origin),
                     .accuracy = number_or_nan(object, "accuracy", origin),
                     .ci95 = number_or_nan(object, "ci95", origin),
                     .loss = number_or_nan(object, "loss", origin)};
@@ -118,8 +117,8 @@ ReportedRun read_run(const std::string& path) {
   if (torn) run.warnings.push_back(folder.metrics_file().string());
   PROTOLITH_CHECK_USAGE(!run.epochs.empty(),
                         "{} has nothing to report yet; its training has to finish an epoch", path);
-  run.histograms = read_histograms(folder.path() / "histograms.jsonl", run.warnings);
-  run.test = read_test(folder.path() / "eval.json");
+  run.histograms = read_histograms(folder.histograms_file(), run.warnings);
+  run.test = read_test(folder.evaluation_file());
   return run;
 }
 

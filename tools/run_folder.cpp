@@ -1,7 +1,6 @@
 #include "tools/run_folder.h"
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <system_error>
@@ -53,18 +52,6 @@ fs::path claim_folder(const std::string& out) {
   return path;
 }
 
-/// The lines of a text file, none when it is missing; without a last one that has no newline: it
-/// was cut short.
-std::vector<std::string> whole_lines(const fs::path& path) {
-  std::ifstream file(path);
-  PROTOLITH_CHECK(file.is_open() || !fs::exists(path), "{}: cannot be read; see to its permissions",
-                  path.string());
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line) && !file.eof();) lines.push_back(line);
-  PROTOLITH_CHECK(!file.bad(), "{}: cannot be read", path.string());
-  return lines;
-}
-
 /// The integer of that key in a line; nothing when it is not such a line.
 std::optional<std::int64_t> integer_of(const std::string& line, const char* key) {
   const nlohmann::json object = nlohmann::json::parse(line, nullptr, false);
@@ -85,7 +72,7 @@ void append_object(const fs::path& path, const nlohmann::json& object, const cha
 void truncate_lines(const fs::path& path, const char* key, std::int64_t last, const char* what) {
   std::string kept;
   int number = 0;
-  for (const std::string& line : whole_lines(path)) {
+  for (const std::string& line : read_whole_lines(path).lines) {
     ++number;
     const std::optional<std::int64_t> value = integer_of(line, key);
     PROTOLITH_CHECK(value.has_value(), "{}:{}: is not a line of {}; remove it to resume this run",
@@ -157,8 +144,8 @@ std::vector<EpochMetrics> RunFolder::read_metrics(bool* torn) const {
   for (const nlohmann::json& line : lines.objects) {
     const std::string origin = fmt::format("{}:{}", metrics_file().string(), epochs.size() + 1);
     const auto number = [&](const char* key) { return number_or_nan(line, key, origin); };
-    epochs.push_back({.epoch = integer_of(line, "epoch", origin),
-                      .episodes = integer_of(line, "episodes", origin),
+    epochs.push_back({.epoch = required_integer(line, "epoch", origin),
+                      .episodes = required_integer(line, "episodes", origin),
                       .train_loss = number("train_loss"),
                       .train_accuracy = number("train_accuracy"),
                       .learning_rate = number("learning_rate"),
@@ -189,7 +176,7 @@ void RunFolder::truncate_histograms(std::int64_t episode) const {
 }
 
 nlohmann::json RunFolder::last_metrics() const {
-  const std::vector<std::string> lines = whole_lines(metrics_file());
+  const std::vector<std::string> lines = read_whole_lines(metrics_file()).lines;
   if (lines.empty()) return nullptr;
   PROTOLITH_CHECK(integer_of(lines.back(), "epoch").has_value(),
                   "{}:{}: is not a line of metrics; remove it to go on", metrics_file().string(),
