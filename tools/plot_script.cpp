@@ -66,9 +66,11 @@ set pointintervalbox 0.001
 /// The least and the greatest of the values on an axis.
 struct Extent {
   double min = HUGE_VAL, max = -HUGE_VAL;
+  bool whole = true;  ///< whether all are whole numbers, such as epochs
   void add(double value) {
     min = std::min(min, value);
     max = std::max(max, value);
+    whole = whole && value == std::floor(value);
   }
 };
 
@@ -175,11 +177,11 @@ Drawing drawing_of(const Panel& panel, std::size_t number) {
   return drawing;
 }
 
-/// The distance of two tics, such that at most six fit between the ends; on a logarithmic axis the
-/// quotient of two.
-double tic_step(const Axis& axis, double min, double max) {
+/// The distance of two tics, such that at most six fit between the ends, none of them between whole
+/// numbers where all are `whole`; on a logarithmic axis the quotient of two.
+double tic_step(const Axis& axis, double min, double max, bool whole) {
   if (axis.logarithmic) return std::pow(10, std::max(1.0, std::ceil(std::log10(max / min) / 5)));
-  const double least = (max - min) / 6;
+  const double least = std::max((max - min) / 6, whole ? 1.0 : 0.0);
   const double power = std::pow(10, std::floor(std::log10(least)));
   for (const double factor : {1.0, 2.0, 5.0}) {
     if (factor * power >= least) return factor * power;
@@ -194,7 +196,7 @@ std::string axis_commands(char name, const Axis& axis, AxisRange range, const Ex
   const double min = range.min.value_or(extent.min), max = range.max.value_or(extent.max);
   std::string tics = fmt::format("set {}tics nomirror out scale 0.5 textcolor rgb '#333333'", name);
   if (min < max && (!axis.logarithmic || min > 0)) {
-    tics += fmt::format(" {}", tic_step(axis, min, max));
+    tics += fmt::format(" {}", tic_step(axis, min, max, extent.whole));
   } else {
     tics += " autofreq";
   }

@@ -182,6 +182,16 @@ TEST_CASE("every style, logarithmic axes, errors and an empty panel draw") {
   CHECK_NOTHROW(to_svg(one_panel(line({0}))));
 }
 
+TEST_CASE("tics lie on whole numbers where the values do") {
+  if (skips()) return;
+  const auto shows = [](const Figure& figure, const std::string& tic) {
+    return contains(to_svg(figure), ">" + tic + "</");
+  };
+  CHECK(shows(one_panel({.name = "", .x = {1, 2, 3}, .y = {0.1, 0.2, 0.3}}), "3"));
+  CHECK_FALSE(shows(one_panel({.name = "", .x = {1, 2, 3}, .y = {0.1, 0.2, 0.3}}), "1.5"));
+  CHECK(shows(one_panel({.name = "", .x = {1, 2.25, 3}, .y = {0.1, 0.2, 0.3}}), "1.5"));
+}
+
 TEST_CASE("an SVG element has a label and names of its own, and no document around it") {
   if (skips()) return;
   Figure figure = one_panel(line({1, 2}));
