@@ -258,7 +258,12 @@ class Backend {
                                 const Tensor& scale, const Tensor& shift) = 0;
 };
 
+/// How the CPU backend computes convolution blocks: by fused kernels (3x3 filters, channels and
+/// filters in multiples of 16, or up to 4 input channels; others directly), or all directly.
+enum class CpuConvolution : std::uint8_t { winograd, direct };
+
 /// The CPU backend on `threads` threads (0: as many as OpenMP offers).
-std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
+std::unique_ptr<Backend> make_cpu_backend(int threads = 0,
+                                          CpuConvolution convolution = CpuConvolution::winograd);
 
 }  // namespace protolith

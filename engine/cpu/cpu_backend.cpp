@@ -14,8 +14,9 @@
 
 namespace protolith {
 
-CpuBackend::CpuBackend(int threads)
+CpuBackend::CpuBackend(int threads, CpuConvolution blocks)
     : threads_(threads > 0 ? threads : omp_get_num_procs()),
+      kind_(blocks),
       arena_(std::make_shared<Arena>(Device{}, reserve_host_region())),
       convolution_([this](Shape shape, DType dtype) { return empty(shape, dtype); }) {
   PROTOLITH_CHECK_USAGE(threads >= 0 && threads <= 1024,
@@ -165,8 +166,8 @@ Tensor CpuBackend::episode_gather(const Tensor& images, const Tensor& indices, c
   return batch;
 }
 
-std::unique_ptr<Backend> make_cpu_backend(int threads) {
-  return std::make_unique<CpuBackend>(threads);
+std::unique_ptr<Backend> make_cpu_backend(int threads, CpuConvolution convolution) {
+  return std::make_unique<CpuBackend>(threads, convolution);
 }
 
 }  // namespace protolith

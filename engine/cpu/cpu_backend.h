@@ -13,7 +13,7 @@ class CpuBackend final : public Backend {
  public:
   /// `threads` worker threads, 0: one per core. They are OpenMP's, which are the process's: the
   /// backend made last decides for all.
-  explicit CpuBackend(int threads);
+  CpuBackend(int threads, CpuConvolution blocks);
 
   Device device() const override { return {}; }
   std::string description() const override;
@@ -76,6 +76,14 @@ class CpuBackend final : public Backend {
                                                           const BatchStatistics& statistics,
                                                           const Shape& weight_shape) override;
 
+  ConvBlockForward conv_block_forward(const Tensor& x,
+                                      const ConvBlockParameters& parameters) override;
+  ConvBlockGradients conv_block_backward(std::unique_ptr<ConvBlockContext> context,
+                                         const Tensor& dy, bool needs_input_grad) override;
+  std::shared_ptr<const PreparedConvBlock> prepare_conv_block(
+      const ConvBlockParameters& parameters) override;
+  Tensor conv_block_inference(const Tensor& x, const PreparedConvBlock& prepared) override;
+
   Tensor segment_mean(const Tensor& x, std::int64_t length) override;
   Tensor segment_mean_backward(const Tensor& dmean, std::int64_t length) override;
   Tensor squared_distances(const Tensor& queries, const Tensor& prototypes,
@@ -93,7 +101,10 @@ class CpuBackend final : public Backend {
                         const Tensor& scale, const Tensor& shift) override;
 
  private:
+  Tensor scratch(std::int64_t floats);
+
   int threads_;
+  CpuConvolution kind_;
   std::shared_ptr<Arena> arena_;
   OneDnnConvolution convolution_;
 };

@@ -7,6 +7,7 @@
 #endif
 
 #include <cstdint>
+#include <utility>
 
 #include "hwy/highway.h"
 
@@ -15,6 +16,17 @@ namespace protolith::cpu {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+
+template <class F, int... kIndices>
+HWY_INLINE void unrolled(std::integer_sequence<int, kIndices...>, const F& f) {
+  (f(std::integral_constant<int, kIndices>()), ...);
+}
+/// Calls f(i) for i = 0 ... kCount - 1 as integral constants, so that arrays of vectors that are
+/// indexed by i stay in registers.
+template <int kCount, class F>
+HWY_INLINE void unrolled(const F& f) {
+  unrolled(std::make_integer_sequence<int, kCount>(), f);
+}
 
 /// Calls f(d, i) for i = begin, begin + Lanes(d), ...: with full vectors as far as they go, then
 /// with one lane at a time, so that nothing outside [begin, end) is touched.

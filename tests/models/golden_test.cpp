@@ -2,7 +2,7 @@
 // makes them). On the 5-way episode losses, distances, running statistics and gradients keep within
 // 1e-4 (relative 2-norm) of PyTorch's float64. On the 60-way one a single pool window whose winner
 // rounding turns moves a filter's gradient by 1e-4 in any f32 implementation, so there the bound is
-// twice the error that PyTorch's own float32 run makes.
+// twice the error that PyTorch's own float32 run makes, and more where convolutions go by Winograd.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -100,19 +100,24 @@ struct Setting {
   Metric value;
   DistanceMethod method = DistanceMethod::gemm;
   bool composed = false;
+  CpuConvolution convolution = CpuConvolution::winograd;
+
+  bool by_winograd() const { return !composed && convolution == CpuConvolution::winograd; }
 };
 
 const Setting kSettings[] = {
     {"sed", {}, DistanceMethod::gemm, false},
+    {"sed", {}, DistanceMethod::gemm, false, CpuConvolution::direct},
     {"sed", {}, DistanceMethod::direct, true},
     {"lsed", {MetricKind::lsed, 0.0F, 0.01F}, DistanceMethod::gemm, false},
+    {"lsed", {MetricKind::lsed, 0.0F, 0.01F}, DistanceMethod::gemm, false, CpuConvolution::direct},
     {"lsed", {MetricKind::temperature, 0.0F, 1.0F, 100.0F}, DistanceMethod::direct, true}};
 
 /// A model at the golden initial parameters and an episode to train on.
 class Run {
  public:
   Run(const Golden& golden, EpisodeLayout layout, Setting setting)
-      : backend_(make_cpu_backend(2)),
+      : backend_(make_cpu_backend(2, setting.convolution)),
         golden_(golden),
         layout_(layout),
         setting_(std::move(setting)),
@@ -204,6 +209,7 @@ TEST_CASE("golden: 5-way episode, losses and gradients of SED and LSED") {
   for (const Setting& setting : kSettings) {
     CAPTURE(setting.metric);
     CAPTURE(setting.composed);
+    CAPTURE(setting.by_winograd());
     Run run(golden, {5, 1, 3}, setting);
     const double want = golden.scalar(setting.metric + ".loss");
     CHECK(std::abs(run.differentiate() - want) <= kTolerance * want);
@@ -224,6 +230,7 @@ TEST_CASE("golden: 5-way episode, three Adam steps") {
   for (const Setting& setting : kSettings) {
     CAPTURE(setting.metric);
     CAPTURE(setting.composed);
+    CAPTURE(setting.by_winograd());
     Run run(golden, {5, 1, 3}, setting);
     const auto losses = golden.values(setting.metric + ".losses");
     for (int step = 1; step <= 3; ++step) {
@@ -246,15 +253,21 @@ TEST_CASE("golden: 5-way episode, three Adam steps") {
 /// block a pool's winner turns. Batch norm, which a turned winner leaves alone (rivals are equal
 /// but for rounding, so that sums over the winners stay): twice that of the tensor itself, or 2e-5
 /// where PyTorch's is smaller than the rounding of 360 images' sums explains.
-double large_episode_bound(const Golden& golden, const Run& run, const std::string& metric,
+/// Winograd's F(4x4,3x3) rounds up to 10 times as much as a sum of products (winograd_test.cpp
+/// measures it): as many more decisions turn, ReLU's and those between unequal rivals among them,
+/// which batch norm's parameters feel too.
+double large_episode_bound(const Golden& golden, const Run& run, const Setting& setting,
                            std::size_t parameter) {
+  constexpr double kWinogradRounding = 10.0;
   const auto recorded = [&](std::size_t i) {
-    return golden.scalar(metric + ".gradient_error." + run.name(i));
+    return golden.scalar(setting.metric + ".gradient_error." + run.name(i));
   };
-  if (parameter % 3 != 0) return std::max(2.0 * recorded(parameter), 2e-5);
+  if (parameter % 3 != 0 && !setting.by_winograd()) {
+    return std::max(2.0 * recorded(parameter), 2e-5);
+  }
   double worst = 0.0;
   for (std::size_t i = 0; i < run.parameters(); i += 3) worst = std::max(worst, recorded(i));
-  return 2.0 * worst;
+  return 2.0 * worst * (setting.by_winograd() ? kWinogradRounding : 1.0);
 }
 
 TEST_CASE("golden: 60-way episode, losses and gradients of SED and LSED") {
@@ -262,6 +275,7 @@ TEST_CASE("golden: 60-way episode, losses and gradients of SED and LSED") {
   for (const Setting& setting : kSettings) {
     CAPTURE(setting.metric);
     CAPTURE(setting.composed);
+    CAPTURE(setting.by_winograd());
     Run run(golden, {60, 1, 5}, setting);
     const double want = golden.scalar(setting.metric + ".loss");
     CHECK(std::abs(run.differentiate() - want) <= kTolerance * want);
@@ -270,7 +284,7 @@ TEST_CASE("golden: 60-way episode, losses and gradients of SED and LSED") {
     for (std::size_t i = 0; i < run.parameters(); ++i) {
       const std::string name = run.name(i);
       CAPTURE(name);
-      CHECK(run.gradient_error(i) <= large_episode_bound(golden, run, setting.metric, i));
+      CHECK(run.gradient_error(i) <= large_episode_bound(golden, run, setting, i));
     }
   }
 }

@@ -1,0 +1,27 @@
+// What CpuBackend keeps from a fused block's forward pass for its backward pass, and prepares for
+// inference. Which blocks are fused, and how, is fused_block.cpp's business.
+#pragma once
+
+#include "engine/backend.h"
+
+namespace protolith {
+
+/// A block of which channels and filters are multiples of 16: all its convolutions by Winograd.
+class WinogradContext final : public ConvBlockContext {
+ public:
+  Tensor x, gamma;
+  Tensor filters;    ///< by filter [36,K,C]
+  Tensor convolved;  ///< [N,H,W,K]
+  BatchStatistics statistics;
+  BatchNormReluPoolResult normalized;
+};
+
+/// Running statistics folded into the filters and a shift per filter.
+class WinogradPrepared final : public PreparedConvBlock {
+ public:
+  Tensor filters;  ///< by channel [36,C,K]
+  Tensor shift;    ///< [K]
+  bool pool = true;
+};
+
+}  // namespace protolith

@@ -1,0 +1,38 @@
+// The way back through a whole block {3x3 convolution, batch norm, ReLU, optional 2x2 max-pool} in
+// one pass, given batch norm's parameter gradients: the data and the weight gradient of the
+// convolution by Winograd's F(4x4,3x3), from one transform of the gradient of its output.
+// That gradient (batch_norm_relu_pool.h has the formula) exists for a block of tiles at a time:
+// each 4x4 tile of it is made where it is needed, from the convolution's output z and the pool's
+// small tensors, and transformed at once to D = A dz A^T. Then, plane by plane of 36,
+//   dU += D^T V        (V: the transformed inputs; gradients of the filters' planes),
+//   P = D U,  dx += B P B^T  (the adjoint of the forward pass; 6x6 patches overlap by two pixels).
+// With T tiles it computes 4 * 36 * T * C * K FLOPs in products (direct: 4 * 9 N H W C K) and
+// reads z, y, dy (and the winners) once, x 2.25 times, writes dx once and adds to it 1.25 times,
+// mostly in the cache; dz, which is as large as z, is never stored.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/winograd_tiles.h"
+
+namespace protolith::cpu {
+
+/// What the pass reads. K filters, C channels, both multiples of 16.
+struct WinogradBackward {
+  const float* x;              ///< [N,H,W,C]
+  const float* filters;        ///< by filter [36,K,C]
+  const float* z;              ///< the convolution's output [N,H,W,K]
+  const float* y;              ///< the block's output: [N,H,W,K], pooled [N,H/2,W/2,K]
+  const float* dy;             ///< of y's shape
+  const std::uint8_t* winner;  ///< of y's shape; null: no pool
+  const float *gamma, *mean, *inv_std, *dgamma, *dbeta;  ///< [K]
+};
+
+/// Floats of scratch memory that the pass wants with the present number of threads.
+std::int64_t winograd_backward_scratch(const ConvolutionExtents& e);
+
+/// dweight [K,3,3,C], and dx [N,H,W,C] unless it is null.
+void winograd_backward(const WinogradBackward& inputs, float* dweight, float* dx,
+                       const ConvolutionExtents& e, float* scratch);
+
+}  // namespace protolith::cpu

@@ -1,0 +1,109 @@
+// The matrix products between Winograd's transforms, once per instruction set: 36 small ones, of a
+// block of tiles with a plane of transformed filters, each held in the caches.
+// Register blocking: 6 rows by 4 vectors of columns with AVX-512's 32 registers (24 sums, 4
+// columns, 1 broadcast), 6 by 2 with 16 registers. A row of 64 columns costs 2 * depth * 64 FLOPs.
+#if defined(PROTOLITH_KERNELS_CPU_WINOGRAD_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PROTOLITH_KERNELS_CPU_WINOGRAD_GEMM_INL_H_
+#undef PROTOLITH_KERNELS_CPU_WINOGRAD_GEMM_INL_H_
+#else
+#define PROTOLITH_KERNELS_CPU_WINOGRAD_GEMM_INL_H_
+#endif
+
+#include <cstdint>
+
+#include "hwy/highway.h"
+#include "kernels/cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace protolith::cpu {
+namespace HWY_NAMESPACE {
+
+/// Vectors of channels: at most 16 lanes, so that they divide multiples of 16.
+using ChannelTag = hn::CappedTag<float, 16>;
+
+inline constexpr int kBlockRows = 6;
+#if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
+inline constexpr int kBlockVectors = 4;
+#else
+inline constexpr int kBlockVectors = 2;
+#endif
+
+/// sums[row][column] (+)= sum over k of a[row * row_stride + k * depth_stride] * b[k][column], for
+/// kRows rows and kVectors vectors of columns. b and sums have `columns` columns.
+template <int kRows, int kVectors, bool kAdd>
+HWY_INLINE void product_block(const float* HWY_RESTRICT a, std::int64_t row_stride,
+                              std::int64_t depth_stride, std::int64_t depth,
+                              const float* HWY_RESTRICT b, std::int64_t columns,
+                              float* HWY_RESTRICT sums) {
+  const ChannelTag d;
+  using V = hn::Vec<ChannelTag>;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  V acc[kRows * kVectors];
+  unrolled<kRows * kVectors>([&](auto i) HWY_ATTR {
+    acc[i] =
+        kAdd ? hn::LoadU(d, sums + i / kVectors * columns + i % kVectors * lanes) : hn::Zero(d);
+  });
+  for (std::int64_t k = 0; k < depth; ++k) {
+    V row[kVectors];
+    unrolled<kVectors>([&](auto v)
+                           HWY_ATTR { row[v] = hn::LoadU(d, b + k * columns + v * lanes); });
+    const float* HWY_RESTRICT column = a + k * depth_stride;
+    unrolled<kRows>([&](auto r) HWY_ATTR {
+      const V factor = hn::Set(d, column[r * row_stride]);
+      unrolled<kVectors>([&](auto v) HWY_ATTR {
+        acc[r * kVectors + v] = hn::MulAdd(factor, row[v], acc[r * kVectors + v]);
+      });
+    });
+  }
+  unrolled<kRows * kVectors>([&](auto i) HWY_ATTR {
+    hn::StoreU(acc[i], d, sums + i / kVectors * columns + i % kVectors * lanes);
+  });
+}
+
+/// Calls f(column, vectors) over [0, columns): blocks of kBlockVectors vectors, then single ones;
+/// `vectors` is an integral constant.
+template <class F>
+HWY_INLINE void for_column_blocks(std::int64_t columns, const F& f) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(ChannelTag()));
+  std::int64_t column = 0;
+  for (; column + kBlockVectors * lanes <= columns; column += kBlockVectors * lanes) {
+    f(column, std::integral_constant<int, kBlockVectors>());
+  }
+  for (; column < columns; column += lanes) f(column, std::integral_constant<int, 1>());
+}
+
+/// products [rows, columns] = tiles [rows, depth] * filters [depth, columns].
+HWY_INLINE void multiply_tiles(const float* tiles, std::int64_t rows, std::int64_t depth,
+                               const float* filters, std::int64_t columns, float* products) {
+  for_column_blocks(columns, [&](std::int64_t column, auto vectors) HWY_ATTR {
+    constexpr int kVectors = decltype(vectors)::value;
+    std::int64_t row = 0;
+    for (; row + kBlockRows <= rows; row += kBlockRows) {
+      product_block<kBlockRows, kVectors, false>(tiles + row * depth, depth, 1, depth,
+                                                 filters + column, columns,
+                                                 products + row * columns + column);
+    }
+    for (; row < rows; ++row) {
+      product_block<1, kVectors, false>(tiles + row * depth, depth, 1, depth, filters + column,
+                                        columns, products + row * columns + column);
+    }
+  });
+}
+
+/// sums [rows, columns] += left [depth, rows]^T * right [depth, columns]; rows: a multiple of 4.
+HWY_INLINE void accumulate_outer_products(const float* left, std::int64_t rows, const float* right,
+                                          std::int64_t columns, std::int64_t depth, float* sums) {
+  for_column_blocks(columns, [&](std::int64_t column, auto vectors) HWY_ATTR {
+    constexpr int kVectors = decltype(vectors)::value;
+    for (std::int64_t row = 0; row < rows; row += 4) {
+      product_block<4, kVectors, true>(left + row, 1, rows, depth, right + column, columns,
+                                       sums + row * columns + column);
+    }
+  });
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace protolith::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
