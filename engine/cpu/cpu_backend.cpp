@@ -16,7 +16,7 @@ namespace protolith {
 
 CpuBackend::CpuBackend(int threads, CpuConvolution blocks)
     : threads_(threads > 0 ? threads : omp_get_num_procs()),
-      kind_(blocks),
+      blocks_(blocks),
       arena_(std::make_shared<Arena>(Device{}, reserve_host_region())),
       convolution_([this](Shape shape, DType dtype) { return empty(shape, dtype); }) {
   PROTOLITH_CHECK_USAGE(threads >= 0 && threads <= 1024,
@@ -26,8 +26,10 @@ CpuBackend::CpuBackend(int threads, CpuConvolution blocks)
 
 std::string CpuBackend::description() const {
   // All that decides about the last bits: ours, OpenBLAS's and oneDNN's choice of kernels.
-  return fmt::format("cpu, {} threads, {}, OpenBLAS {}, oneDNN {}", threads_,
-                     cpu::instruction_set(), openblas_get_corename(), onednn_instruction_set());
+  return fmt::format("cpu, {} threads, {}, {} convolution, OpenBLAS {}, oneDNN {}", threads_,
+                     cpu::instruction_set(),
+                     blocks_ == CpuConvolution::winograd ? "winograd" : "direct",
+                     openblas_get_corename(), onednn_instruction_set());
 }
 
 Tensor CpuBackend::empty(Shape shape, DType dtype) {

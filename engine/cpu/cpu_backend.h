@@ -9,6 +9,9 @@
 
 namespace protolith {
 
+class FirstBlockContext;
+class WinogradContext;
+
 class CpuBackend final : public Backend {
  public:
   /// `threads` worker threads, 0: one per core. They are OpenMP's, which are the process's: the
@@ -101,10 +104,19 @@ class CpuBackend final : public Backend {
                         const Tensor& scale, const Tensor& shift) override;
 
  private:
-  Tensor scratch(std::int64_t floats);
+  /// Step memory for `count` floats.
+  Tensor floats(std::int64_t count);
+  void finish_statistics(const BatchStatistics& statistics, std::int64_t rows,
+                         const ConvBlockParameters& parameters);
+  ConvBlockForward winograd_forward(const Tensor& x, const ConvBlockParameters& parameters);
+  ConvBlockGradients winograd_backward(const WinogradContext& saved, const Tensor& dy,
+                                       bool needs_input_grad);
+  ConvBlockForward first_block_forward(const Tensor& x, const ConvBlockParameters& parameters);
+  ConvBlockGradients first_block_backward(const FirstBlockContext& saved, const Tensor& dy,
+                                          bool needs_input_grad);
 
   int threads_;
-  CpuConvolution kind_;
+  CpuConvolution blocks_;
   std::shared_ptr<Arena> arena_;
   OneDnnConvolution convolution_;
 };

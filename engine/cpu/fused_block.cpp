@@ -12,25 +12,18 @@
 namespace protolith {
 namespace {
 
-cpu::ConvolutionExtents convolution_extents(const Shape& x, std::int64_t filters) {
-  return {x[0], x[1], x[2], x[3], filters};
-}
+constexpr std::int64_t kFewChannels = 4;
 
-/// What a shape says; anything that is wrong is left for the composed block to refuse.
-bool is_3x3(const Shape& weight) {
-  return weight.rank() == 4 && weight[1] == 3 && weight[2] == 3;
-}
+enum class BlockKind : std::uint8_t { composed, winograd, first };
 
-bool fits_winograd(const Shape& weight) {
-  return is_3x3(weight) && weight[0] % cpu::kChannelStep == 0 && weight[3] % cpu::kChannelStep == 0;
-}
-
-void expect_block(const Tensor& x, const ConvBlockParameters& p) {
-  expect_rank(x, "block x", x.device(), 4);
-  PROTOLITH_CHECK(x.shape()[3] == p.weight.shape()[3],
-                  "cannot convolve {} (NHWC) with filters {} (KRSC)", to_string(x.shape()),
-                  to_string(p.weight.shape()));
-  if (p.pool) pooled_shape(x.shape());
+BlockKind kind_of(const ConvBlockParameters& p, CpuConvolution convolution) {
+  const Shape& weight = p.weight.shape();
+  if (convolution == CpuConvolution::direct || weight[1] != 3 || weight[2] != 3 ||
+      weight[0] % cpu::kChannelStep != 0) {
+    return BlockKind::composed;
+  }
+  if (weight[3] % cpu::kChannelStep == 0) return BlockKind::winograd;
+  return weight[3] <= kFewChannels && p.pool ? BlockKind::first : BlockKind::composed;
 }
 
 void expect_parameters(const ConvBlockParameters& p, Device device) {
@@ -42,119 +35,222 @@ void expect_parameters(const ConvBlockParameters& p, Device device) {
   expect_shape(p.running_variance, "running variance", device, channels);
 }
 
+/// The extents of the convolution of x with [filters,3,3,channels], checked.
+cpu::ConvolutionExtents convolution_extents(const Tensor& x, std::int64_t filters,
+                                            std::int64_t channels, bool pool) {
+  expect_rank(x, "block x", {}, 4);
+  const Shape& s = x.shape();
+  const Shape y = convolution_shape(s, {filters, 3, 3, channels}, 1, 1);
+  if (pool) pooled_shape(y);
+  return {s[0], s[1], s[2], s[3], filters};
+}
+
+Shape output_shape(const cpu::ConvolutionExtents& e, bool pool) {
+  const Shape shape{e.images, e.height, e.width, e.filters};
+  return pool ? pooled_shape(shape) : shape;
+}
+
 }  // namespace
 
-Tensor CpuBackend::scratch(std::int64_t floats) {
-  return empty({floats}, DType::f32);
+Tensor CpuBackend::floats(std::int64_t count) {
+  return empty({count}, DType::f32);
 }
 
 ConvBlockForward CpuBackend::conv_block_forward(const Tensor& x,
                                                 const ConvBlockParameters& parameters) {
   expect_parameters(parameters, device());
-  if (kind_ == CpuConvolution::direct || !fits_winograd(parameters.weight.shape())) {
-    return Backend::conv_block_forward(x, parameters);
+  switch (kind_of(parameters, blocks_)) {
+    case BlockKind::winograd:
+      return winograd_forward(x, parameters);
+    case BlockKind::first:
+      return first_block_forward(x, parameters);
+    default:
+      return Backend::conv_block_forward(x, parameters);
   }
-  expect_block(x, parameters);
-  const auto e = convolution_extents(x.shape(), parameters.weight.shape()[0]);
+}
+
+ConvBlockGradients CpuBackend::conv_block_backward(std::unique_ptr<ConvBlockContext> context,
+                                                   const Tensor& dy, bool needs_input_grad) {
+  if (const auto* saved = dynamic_cast<WinogradContext*>(context.get())) {
+    return winograd_backward(*saved, dy, needs_input_grad);
+  }
+  if (const auto* saved = dynamic_cast<FirstBlockContext*>(context.get())) {
+    return first_block_backward(*saved, dy, needs_input_grad);
+  }
+  return Backend::conv_block_backward(std::move(context), dy, needs_input_grad);
+}
+
+/// What both kinds do with a batch's mean and variance.
+void CpuBackend::finish_statistics(const BatchStatistics& statistics, std::int64_t rows,
+                                   const ConvBlockParameters& parameters) {
+  cpu::batch_norm_inverse_deviation(statistics.variance.data<float>(), parameters.epsilon,
+                                    statistics.inv_std.data<float>(),
+                                    statistics.variance.elements());
+  if (parameters.momentum == 0.0F) return;
+  update_running_statistics(statistics, rows, parameters.momentum, parameters.running_mean,
+                            parameters.running_variance);
+}
+
+ConvBlockForward CpuBackend::winograd_forward(const Tensor& x,
+                                              const ConvBlockParameters& parameters) {
+  const Shape& weight = parameters.weight.shape();
+  const auto e = convolution_extents(x, weight[0], weight[3], parameters.pool);
   auto context = std::make_unique<WinogradContext>();
   context->x = x;
   context->gamma = parameters.gamma;
-  context->filters = scratch(cpu::winograd_filter_elements(e.filters, e.channels));
-  context->convolved = empty({e.images, e.height, e.width, e.filters}, DType::f32);
-  context->statistics = {scratch(e.filters), scratch(e.filters), scratch(e.filters)};
+  context->filters = floats(cpu::winograd_filter_elements(e.filters, e.channels));
+  context->convolved = empty(output_shape(e, false), DType::f32);
+  context->statistics = {floats(e.filters), floats(e.filters), floats(e.filters)};
   const BatchStatistics& statistics = context->statistics;
   {
-    const Tensor by_channel = scratch(context->filters.elements());
+    const Tensor by_channel = floats(context->filters.elements());
     cpu::winograd_transform_filters(parameters.weight.data<float>(), nullptr,
                                     context->filters.data<float>(), by_channel.data<float>(),
                                     e.filters, e.channels);
-    const Tensor memory = scratch(cpu::winograd_forward_scratch(e));
+    const Tensor memory = floats(cpu::winograd_forward_scratch(e));
     cpu::winograd_forward(x.data<float>(), by_channel.data<float>(),
                           context->convolved.data<float>(), statistics.mean.data<float>(),
                           statistics.variance.data<float>(), e, memory.data<float>());
   }
-  cpu::batch_norm_inverse_deviation(statistics.variance.data<float>(), parameters.epsilon,
-                                    statistics.inv_std.data<float>(), e.filters);
-  if (parameters.momentum != 0.0F) {
-    update_running_statistics(statistics, e.pixels(), parameters.momentum, parameters.running_mean,
-                              parameters.running_variance);
-  }
+  finish_statistics(statistics, e.pixels(), parameters);
   context->normalized = batch_norm_relu_pool(context->convolved, parameters.gamma, parameters.beta,
                                              statistics, parameters.pool);
   Tensor y = context->normalized.y;
   return {std::move(y), std::move(context)};
 }
 
-ConvBlockGradients CpuBackend::conv_block_backward(std::unique_ptr<ConvBlockContext> context,
-                                                   const Tensor& dy, bool needs_input_grad) {
-  const auto* saved = dynamic_cast<WinogradContext*>(context.get());
-  if (saved == nullptr) {
-    return Backend::conv_block_backward(std::move(context), dy, needs_input_grad);
-  }
-  const BatchNormReluPoolResult& normalized = saved->normalized;
+ConvBlockGradients CpuBackend::winograd_backward(const WinogradContext& saved, const Tensor& dy,
+                                                 bool needs_input_grad) {
+  const BatchNormReluPoolResult& normalized = saved.normalized;
   expect_shape(dy, "block dy", device(), normalized.y.shape());
-  const auto e = convolution_extents(saved->x.shape(), saved->gamma.elements());
   const bool pooled = normalized.winner.defined();
-  ConvBlockGradients g{needs_input_grad ? empty(saved->x.shape(), DType::f32) : Tensor(),
-                       empty({e.filters, 3, 3, e.channels}, DType::f32), scratch(e.filters),
-                       scratch(e.filters)};
+  const auto e = convolution_extents(saved.x, saved.gamma.elements(), saved.x.shape()[3], pooled);
+  ConvBlockGradients g{needs_input_grad ? empty(saved.x.shape(), DType::f32) : Tensor(),
+                       empty({e.filters, 3, 3, e.channels}, DType::f32), floats(e.filters),
+                       floats(e.filters)};
   const cpu::WinogradBackward inputs{
-      .x = saved->x.data<float>(),
-      .filters = saved->filters.data<float>(),
-      .z = saved->convolved.data<float>(),
+      .x = saved.x.data<float>(),
+      .filters = saved.filters.data<float>(),
+      .z = saved.convolved.data<float>(),
       .y = normalized.y.data<float>(),
       .dy = dy.data<float>(),
       .winner = pooled ? normalized.winner.data<std::uint8_t>() : nullptr,
-      .gamma = saved->gamma.data<float>(),
-      .mean = saved->statistics.mean.data<float>(),
-      .inv_std = saved->statistics.inv_std.data<float>(),
+      .gamma = saved.gamma.data<float>(),
+      .mean = saved.statistics.mean.data<float>(),
+      .inv_std = saved.statistics.inv_std.data<float>(),
       .dgamma = g.dgamma.data<float>(),
       .dbeta = g.dbeta.data<float>()};
-  const cpu::ImageExtents extents{e.images, e.height, e.width, e.filters};
   const auto reduce =
       pooled ? cpu::pool_relu_batch_norm_backward_reduce : cpu::relu_batch_norm_backward_reduce;
   reduce(pooled ? normalized.selected.data<float>() : inputs.z, inputs.y, inputs.dy, inputs.mean,
-         inputs.inv_std, g.dgamma.data<float>(), g.dbeta.data<float>(), extents);
-  const Tensor memory = scratch(cpu::winograd_backward_scratch(e));
+         inputs.inv_std, g.dgamma.data<float>(), g.dbeta.data<float>(),
+         {e.images, e.height, e.width, e.filters});
+  const Tensor memory = floats(cpu::winograd_backward_scratch(e));
   cpu::winograd_backward(inputs, g.dweight.data<float>(),
                          needs_input_grad ? g.dx.data<float>() : nullptr, e, memory.data<float>());
+  return g;
+}
+
+ConvBlockForward CpuBackend::first_block_forward(const Tensor& x,
+                                                 const ConvBlockParameters& parameters) {
+  const Shape& weight = parameters.weight.shape();
+  const auto e = convolution_extents(x, weight[0], weight[3], true);
+  auto context = std::make_unique<FirstBlockContext>();
+  context->x = x;
+  context->parameters = parameters;
+  context->patches = cpu::patch_statistics(x.data<float>(), e);
+  context->statistics = {floats(e.filters), floats(e.filters), floats(e.filters)};
+  const BatchStatistics& statistics = context->statistics;
+  cpu::patch_moments(context->patches, parameters.weight.data<float>(), e.filters,
+                     statistics.mean.data<float>(), statistics.variance.data<float>());
+  finish_statistics(statistics, e.pixels(), parameters);
+  const Tensor scale = floats(e.filters);
+  const Tensor shift = floats(e.filters);
+  cpu::batch_norm_scale_shift(parameters.gamma.data<float>(), parameters.beta.data<float>(),
+                              statistics.mean.data<float>(), statistics.inv_std.data<float>(),
+                              scale.data<float>(), shift.data<float>(), e.filters);
+  Tensor y = empty(output_shape(e, true), DType::f32);
+  context->y = y;
+  context->winner = empty(y.shape(), DType::u8);
+  cpu::first_block_forward(x.data<float>(), parameters.weight.data<float>(), scale.data<float>(),
+                           shift.data<float>(), y.data<float>(),
+                           context->winner.data<std::uint8_t>(), e);
+  return {std::move(y), std::move(context)};
+}
+
+ConvBlockGradients CpuBackend::first_block_backward(const FirstBlockContext& saved,
+                                                    const Tensor& dy, bool needs_input_grad) {
+  const ConvBlockParameters& parameters = saved.parameters;
+  expect_shape(dy, "block dy", device(), saved.y.shape());
+  if (needs_input_grad) {  // nobody trains images; this is here for completeness
+    ConvBlockParameters again = parameters;
+    again.momentum = 0.0F;
+    return Backend::conv_block_backward(Backend::conv_block_forward(saved.x, again).context, dy,
+                                        true);
+  }
+  const Shape& weight = parameters.weight.shape();
+  const auto e = convolution_extents(saved.x, weight[0], weight[3], true);
+  ConvBlockGradients g{Tensor(), empty(weight, DType::f32), floats(e.filters), floats(e.filters)};
+  const cpu::FirstBlockBackward inputs{.x = saved.x.data<float>(),
+                                       .weight = parameters.weight.data<float>(),
+                                       .y = saved.y.data<float>(),
+                                       .dy = dy.data<float>(),
+                                       .winner = saved.winner.data<std::uint8_t>(),
+                                       .gamma = parameters.gamma.data<float>(),
+                                       .mean = saved.statistics.mean.data<float>(),
+                                       .inv_std = saved.statistics.inv_std.data<float>()};
+  cpu::first_block_backward(inputs, saved.patches, g.dweight.data<float>(), g.dgamma.data<float>(),
+                            g.dbeta.data<float>(), e);
   return g;
 }
 
 std::shared_ptr<const PreparedConvBlock> CpuBackend::prepare_conv_block(
     const ConvBlockParameters& parameters) {
   expect_parameters(parameters, device());
-  const Shape& shape = parameters.weight.shape();
-  if (kind_ == CpuConvolution::direct || !fits_winograd(shape)) {
-    return Backend::prepare_conv_block(parameters);
+  const BlockKind kind = kind_of(parameters, blocks_);
+  if (kind == BlockKind::composed) return Backend::prepare_conv_block(parameters);
+  const Shape& weight = parameters.weight.shape();
+  const auto fold = [&](const Tensor& scale, const Tensor& shift) {
+    inference_scale_shift(parameters.gamma, parameters.beta, parameters.running_mean,
+                          parameters.running_variance, parameters.epsilon, scale, shift);
+  };
+  if (kind == BlockKind::first) {
+    auto prepared = std::make_shared<FirstBlockPrepared>();
+    prepared->weight = to_device(parameters.weight);
+    prepared->scale = persistent({weight[0]}, DType::f32);
+    prepared->shift = persistent({weight[0]}, DType::f32);
+    fold(prepared->scale, prepared->shift);
+    return prepared;
   }
   auto prepared = std::make_shared<WinogradPrepared>();
-  const std::int64_t elements = cpu::winograd_filter_elements(shape[0], shape[3]);
-  prepared->filters = persistent({cpu::kPlanes, shape[3], shape[0]}, DType::f32);
-  prepared->shift = persistent({shape[0]}, DType::f32);
+  prepared->filters = persistent({cpu::kPlanes, weight[3], weight[0]}, DType::f32);
+  prepared->shift = persistent({weight[0]}, DType::f32);
   prepared->pool = parameters.pool;
-  const Tensor scale = scratch(shape[0]);
-  inference_scale_shift(parameters.gamma, parameters.beta, parameters.running_mean,
-                        parameters.running_variance, parameters.epsilon, scale, prepared->shift);
-  const Tensor by_filter = scratch(elements);
+  const Tensor scale = floats(weight[0]);
+  fold(scale, prepared->shift);
+  const Tensor by_filter = floats(prepared->filters.elements());
   cpu::winograd_transform_filters(parameters.weight.data<float>(), scale.data<float>(),
                                   by_filter.data<float>(), prepared->filters.data<float>(),
-                                  shape[0], shape[3]);
+                                  weight[0], weight[3]);
   return prepared;
 }
 
 Tensor CpuBackend::conv_block_inference(const Tensor& x, const PreparedConvBlock& prepared) {
+  if (const auto* block = dynamic_cast<const FirstBlockPrepared*>(&prepared)) {
+    const Shape& weight = block->weight.shape();
+    const auto e = convolution_extents(x, weight[0], weight[3], true);
+    Tensor y = empty(output_shape(e, true), DType::f32);
+    cpu::first_block_forward(x.data<float>(), block->weight.data<float>(),
+                             block->scale.data<float>(), block->shift.data<float>(),
+                             y.data<float>(), nullptr, e);
+    return y;
+  }
   const auto* block = dynamic_cast<const WinogradPrepared*>(&prepared);
   if (block == nullptr) return Backend::conv_block_inference(x, prepared);
-  expect_rank(x, "block x", device(), 4);
-  const std::int64_t filters = block->shift.elements();
-  PROTOLITH_CHECK(x.shape()[3] == block->filters.shape()[1],
-                  "block x has {} channels, its filters have {}", x.shape()[3],
-                  block->filters.shape()[1]);
-  const auto e = convolution_extents(x.shape(), filters);
-  const Shape shape{e.images, e.height, e.width, filters};
-  Tensor y = empty(block->pool ? pooled_shape(shape) : shape, DType::f32);
-  const Tensor memory = scratch(cpu::winograd_forward_scratch(e));
+  const Shape& filters = block->filters.shape();
+  const auto e = convolution_extents(x, filters[2], filters[1], block->pool);
+  Tensor y = empty(output_shape(e, block->pool), DType::f32);
+  const Tensor memory = floats(cpu::winograd_forward_scratch(e));
   cpu::winograd_inference(x.data<float>(), block->filters.data<float>(), block->shift.data<float>(),
                           block->pool, y.data<float>(), e, memory.data<float>());
   return y;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/backend.h"
+#include "kernels/cpu/first_block.h"
 
 namespace protolith {
 
@@ -22,6 +23,22 @@ class WinogradPrepared final : public PreparedConvBlock {
   Tensor filters;  ///< by channel [36,C,K]
   Tensor shift;    ///< [K]
   bool pool = true;
+};
+
+/// A pooled block on few channels: its convolution's output is never stored.
+class FirstBlockContext final : public ConvBlockContext {
+ public:
+  Tensor x;
+  ConvBlockParameters parameters;
+  cpu::PatchStatistics patches;
+  BatchStatistics statistics;
+  Tensor y, winner;
+};
+
+class FirstBlockPrepared final : public PreparedConvBlock {
+ public:
+  Tensor weight;        ///< [K,3,3,C]
+  Tensor scale, shift;  ///< [K]
 };
 
 }  // namespace protolith

@@ -11,6 +11,11 @@
 
 #include "hwy/highway.h"
 
+/// For the small lambdas inside kernels: a call that is not inlined costs the registers' contents.
+#ifndef PROTOLITH_LAMBDA
+#define PROTOLITH_LAMBDA HWY_ATTR __attribute__((always_inline))
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace protolith::cpu {
 namespace HWY_NAMESPACE {

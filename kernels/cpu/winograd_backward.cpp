@@ -120,8 +120,8 @@ HWY_INLINE void transform_gradients(const WinogradBackward& in, const DataGradie
       tile_gradient(in, gradient, e, grid, tile, k, dz);
       if (in.winner != nullptr) add_pool_gradient(in, gradient, e, grid, tile, k, dz);
       transform_square<OutputAdjoint>(
-          d, [&](auto i, auto j) HWY_ATTR { return dz[i * kTileSide + j]; },
-          [&](auto i, auto j, auto v) HWY_ATTR {
+          d, [&](auto i, auto j) PROTOLITH_LAMBDA { return dz[i * kTileSide + j]; },
+          [&](auto i, auto j, auto v) PROTOLITH_LAMBDA {
             hn::StoreU(v, d, target + (i * kPatchSide + j) * memory.gradient_stride + k);
           });
     }
@@ -151,10 +151,10 @@ HWY_INLINE void add_input_gradients(const ConvolutionExtents& e, const TileGrid&
     for (std::int64_t c = 0; c < e.channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
       transform_square<InputAdjoint>(
           d,
-          [&](auto i, auto j) HWY_ATTR {
+          [&](auto i, auto j) PROTOLITH_LAMBDA {
             return hn::LoadU(d, products + (i * kPatchSide + j) * memory.input_stride + c);
           },
-          [&](auto i, auto j, auto v) HWY_ATTR {
+          [&](auto i, auto j, auto v) PROTOLITH_LAMBDA {
             const int at = i * kPatchSide + j;
             hn::StoreU(hn::Add(v, hn::LoadU(d, addends[at] + c)), d, targets[at] + c);
           });

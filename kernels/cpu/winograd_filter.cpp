@@ -23,10 +23,11 @@ void transform_filter(const float* weight, float scale, std::int64_t filters, st
   for (std::int64_t c = 0; c < channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
     transform_square<FilterTransform>(
         d,
-        [&](auto r, auto s)
-            HWY_ATTR { return hn::Mul(factor, hn::LoadU(d, weight + (r * 3 + s) * channels + c)); },
+        [&](auto r, auto s) PROTOLITH_LAMBDA {
+          return hn::Mul(factor, hn::LoadU(d, weight + (r * 3 + s) * channels + c));
+        },
         [&](auto i, auto j, auto v)
-            HWY_ATTR { hn::StoreU(v, d, by_filter + (i * kPatchSide + j) * plane + c); });
+            PROTOLITH_LAMBDA { hn::StoreU(v, d, by_filter + (i * kPatchSide + j) * plane + c); });
   }
 }
 
@@ -37,7 +38,7 @@ void gradient_of_filter(const float* gradients, std::int64_t parts, std::int64_t
   for (std::int64_t c = 0; c < channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
     transform_square<FilterAdjoint>(
         d,
-        [&](auto i, auto j) HWY_ATTR {
+        [&](auto i, auto j) PROTOLITH_LAMBDA {
           const float* part = gradients + (i * kPatchSide + j) * plane + c;
           auto sum = hn::LoadU(d, part);
           for (std::int64_t p = 1; p < parts; ++p) {
@@ -46,7 +47,7 @@ void gradient_of_filter(const float* gradients, std::int64_t parts, std::int64_t
           return sum;
         },
         [&](auto r, auto s, auto v)
-            HWY_ATTR { hn::StoreU(v, d, dweight + (r * 3 + s) * channels + c); });
+            PROTOLITH_LAMBDA { hn::StoreU(v, d, dweight + (r * 3 + s) * channels + c); });
   }
 }
 

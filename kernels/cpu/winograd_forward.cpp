@@ -70,8 +70,8 @@ HWY_INLINE void transform_outputs(const float* products, std::int64_t stride, Ve
   transform_square<OutputTransform>(
       d,
       [&](auto i, auto j)
-          HWY_ATTR { return hn::LoadU(d, products + (i * kPatchSide + j) * stride); },
-      [&](auto i, auto j, auto v) HWY_ATTR { out[i * kTileSide + j] = v; });
+          PROTOLITH_LAMBDA { return hn::LoadU(d, products + (i * kPatchSide + j) * stride); },
+      [&](auto i, auto j, auto v) PROTOLITH_LAMBDA { out[i * kTileSide + j] = v; });
 }
 
 /// Calls finish(first, count) for every block of [begin, end) with the block's products in memory.
@@ -147,20 +147,21 @@ void training_blocks(const ForwardArguments& a, std::int64_t begin, std::int64_t
   const TileGrid grid(a.e);
   const ForwardMemory memory(a.e, scratch);
   const std::int64_t filters = a.e.filters;
-  for_blocks(a, grid, memory, begin, end, [&](std::int64_t first, std::int64_t count) HWY_ATTR {
-    if (first == begin * kForwardTiles) {
-      tile_mean(memory, grid, grid.tile(first), filters, memory.sums);
-      moments.start(memory.sums);
-    }
-    std::fill_n(memory.sums + filters, 2 * filters, 0.0F);
-    std::int64_t pixels = 0;
-    for (std::int64_t t = 0; t < count; ++t) {
-      const Tile tile = grid.tile(first + t);
-      store_and_sum(a, memory, grid, tile, t);
-      pixels += grid.rows(tile) * grid.columns(tile);
-    }
-    moments.add(pixels, memory.sums + filters, memory.sums + 2 * filters);
-  });
+  for_blocks(a, grid, memory, begin, end,
+             [&](std::int64_t first, std::int64_t count) PROTOLITH_LAMBDA {
+               if (first == begin * kForwardTiles) {
+                 tile_mean(memory, grid, grid.tile(first), filters, memory.sums);
+                 moments.start(memory.sums);
+               }
+               std::fill_n(memory.sums + filters, 2 * filters, 0.0F);
+               std::int64_t pixels = 0;
+               for (std::int64_t t = 0; t < count; ++t) {
+                 const Tile tile = grid.tile(first + t);
+                 store_and_sum(a, memory, grid, tile, t);
+                 pixels += grid.rows(tile) * grid.columns(tile);
+               }
+               moments.add(pixels, memory.sums + filters, memory.sums + 2 * filters);
+             });
 }
 
 /// relu(out + shift), then the maxima of the tile's whole windows, or all of it.
@@ -199,11 +200,12 @@ void inference_blocks(const ForwardArguments& a, bool pool, std::int64_t begin, 
                       float* scratch) {
   const TileGrid grid(a.e);
   const ForwardMemory memory(a.e, scratch);
-  for_blocks(a, grid, memory, begin, end, [&](std::int64_t first, std::int64_t count) HWY_ATTR {
-    for (std::int64_t t = 0; t < count; ++t) {
-      activate_tile(a, memory, grid, grid.tile(first + t), t, pool);
-    }
-  });
+  for_blocks(a, grid, memory, begin, end,
+             [&](std::int64_t first, std::int64_t count) PROTOLITH_LAMBDA {
+               for (std::int64_t t = 0; t < count; ++t) {
+                 activate_tile(a, memory, grid, grid.tile(first + t), t, pool);
+               }
+             });
 }
 
 }  // namespace

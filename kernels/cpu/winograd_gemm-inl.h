@@ -39,23 +39,23 @@ HWY_INLINE void product_block(const float* HWY_RESTRICT a, std::int64_t row_stri
   using V = hn::Vec<ChannelTag>;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   V acc[kRows * kVectors];
-  unrolled<kRows * kVectors>([&](auto i) HWY_ATTR {
+  unrolled<kRows * kVectors>([&](auto i) PROTOLITH_LAMBDA {
     acc[i] =
         kAdd ? hn::LoadU(d, sums + i / kVectors * columns + i % kVectors * lanes) : hn::Zero(d);
   });
   for (std::int64_t k = 0; k < depth; ++k) {
     V row[kVectors];
-    unrolled<kVectors>([&](auto v)
-                           HWY_ATTR { row[v] = hn::LoadU(d, b + k * columns + v * lanes); });
+    unrolled<kVectors>(
+        [&](auto v) PROTOLITH_LAMBDA { row[v] = hn::LoadU(d, b + k * columns + v * lanes); });
     const float* HWY_RESTRICT column = a + k * depth_stride;
-    unrolled<kRows>([&](auto r) HWY_ATTR {
+    unrolled<kRows>([&](auto r) PROTOLITH_LAMBDA {
       const V factor = hn::Set(d, column[r * row_stride]);
-      unrolled<kVectors>([&](auto v) HWY_ATTR {
+      unrolled<kVectors>([&](auto v) PROTOLITH_LAMBDA {
         acc[r * kVectors + v] = hn::MulAdd(factor, row[v], acc[r * kVectors + v]);
       });
     });
   }
-  unrolled<kRows * kVectors>([&](auto i) HWY_ATTR {
+  unrolled<kRows * kVectors>([&](auto i) PROTOLITH_LAMBDA {
     hn::StoreU(acc[i], d, sums + i / kVectors * columns + i % kVectors * lanes);
   });
 }
@@ -75,7 +75,7 @@ HWY_INLINE void for_column_blocks(std::int64_t columns, const F& f) {
 /// products [rows, columns] = tiles [rows, depth] * filters [depth, columns].
 HWY_INLINE void multiply_tiles(const float* tiles, std::int64_t rows, std::int64_t depth,
                                const float* filters, std::int64_t columns, float* products) {
-  for_column_blocks(columns, [&](std::int64_t column, auto vectors) HWY_ATTR {
+  for_column_blocks(columns, [&](std::int64_t column, auto vectors) PROTOLITH_LAMBDA {
     constexpr int kVectors = decltype(vectors)::value;
     std::int64_t row = 0;
     for (; row + kBlockRows <= rows; row += kBlockRows) {
@@ -93,7 +93,7 @@ HWY_INLINE void multiply_tiles(const float* tiles, std::int64_t rows, std::int64
 /// sums [rows, columns] += left [depth, rows]^T * right [depth, columns]; rows: a multiple of 4.
 HWY_INLINE void accumulate_outer_products(const float* left, std::int64_t rows, const float* right,
                                           std::int64_t columns, std::int64_t depth, float* sums) {
-  for_column_blocks(columns, [&](std::int64_t column, auto vectors) HWY_ATTR {
+  for_column_blocks(columns, [&](std::int64_t column, auto vectors) PROTOLITH_LAMBDA {
     constexpr int kVectors = decltype(vectors)::value;
     for (std::int64_t row = 0; row < rows; row += 4) {
       product_block<4, kVectors, true>(left + row, 1, rows, depth, right + column, columns,

@@ -34,9 +34,11 @@ HWY_INLINE void transform_inputs(const float* x, std::int64_t channels, const Ti
     float* const target = planes + t * channels;
     for (std::int64_t c = 0; c < channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
       transform_square<InputTransform>(
-          d, [&](auto i, auto j) HWY_ATTR { return hn::LoadU(d, pixels[i * kPatchSide + j] + c); },
+          d,
+          [&](auto i, auto j)
+              PROTOLITH_LAMBDA { return hn::LoadU(d, pixels[i * kPatchSide + j] + c); },
           [&](auto i, auto j, auto v)
-              HWY_ATTR { hn::StoreU(v, d, target + (i * kPatchSide + j) * stride + c); });
+              PROTOLITH_LAMBDA { hn::StoreU(v, d, target + (i * kPatchSide + j) * stride + c); });
     }
   }
 }

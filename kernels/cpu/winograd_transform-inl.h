@@ -139,19 +139,21 @@ template <class Transform, class D, class Load, class Store>
 HWY_INLINE void transform_square(D d, const Load& load, const Store& store) {
   using V = hn::Vec<D>;
   V half[Transform::kOut * Transform::kIn];
-  unrolled<Transform::kIn>([&](auto j) HWY_ATTR {
+  unrolled<Transform::kIn>([&](auto j) PROTOLITH_LAMBDA {
     V in[Transform::kIn];
     V out[Transform::kOut];
-    unrolled<Transform::kIn>([&](auto i) HWY_ATTR { in[i] = load(i, j); });
+    unrolled<Transform::kIn>([&](auto i) PROTOLITH_LAMBDA { in[i] = load(i, j); });
     Transform::apply(d, in, out);
-    unrolled<Transform::kOut>([&](auto i) HWY_ATTR { half[i * Transform::kIn + j] = out[i]; });
+    unrolled<Transform::kOut>([&](auto i)
+                                  PROTOLITH_LAMBDA { half[i * Transform::kIn + j] = out[i]; });
   });
-  unrolled<Transform::kOut>([&](auto i) HWY_ATTR {
+  unrolled<Transform::kOut>([&](auto i) PROTOLITH_LAMBDA {
     V in[Transform::kIn];
     V out[Transform::kOut];
-    unrolled<Transform::kIn>([&](auto j) HWY_ATTR { in[j] = half[i * Transform::kIn + j]; });
+    unrolled<Transform::kIn>([&](auto j)
+                                 PROTOLITH_LAMBDA { in[j] = half[i * Transform::kIn + j]; });
     Transform::apply(d, in, out);
-    unrolled<Transform::kOut>([&](auto j) HWY_ATTR { store(i, j, out[j]); });
+    unrolled<Transform::kOut>([&](auto j) PROTOLITH_LAMBDA { store(i, j, out[j]); });
   });
 }
 

@@ -14,6 +14,7 @@ void for_each_backend(const std::function<void(Backend&)>& test) {
   const std::function<std::unique_ptr<Backend>()> makers[] = {
       [] { return make_cpu_backend(1); },
       [] { return make_cpu_backend(2); },
+      [] { return make_cpu_backend(2, CpuConvolution::direct); },
   };
   for (const auto& make : makers) {
     const std::unique_ptr<Backend> backend = make();

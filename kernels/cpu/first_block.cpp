@@ -1,0 +1,372 @@
+#include "kernels/cpu/first_block.h"
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/first_block.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/cpu/padded_planes.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/pool_window-inl.h"
+#include "kernels/cpu/simd-inl.h"
+#include "kernels/cpu/winograd_gemm-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace protolith::cpu {
+namespace HWY_NAMESPACE {
+namespace {
+
+using Vector = hn::Vec<ChannelTag>;
+
+/// One image's products of rows r of channel c with rows r2 of channel c2 (pointers to the first
+/// of each), for the 3x3 pairs of columns; and the sums of the former's columns.
+HWY_INLINE void row_products(const float* rows, const float* others, const PaddedPlanes& planes,
+                             double* products, double* sums) {
+  const ChannelTag d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  Vector acc[9];
+  Vector sum[3];
+  unrolled<9>([&](auto i) PROTOLITH_LAMBDA { acc[i] = hn::Zero(d); });
+  unrolled<3>([&](auto s) PROTOLITH_LAMBDA { sum[s] = hn::Zero(d); });
+  for (std::int64_t y = 0; y < planes.height; ++y) {
+    const float* const row = rows + y * planes.pitch;
+    const float* const other = others + y * planes.pitch;
+    for (std::int64_t x = 0; x < planes.width; x += lanes) {
+      const auto inside = hn::FirstN(d, static_cast<std::size_t>(planes.width - x));
+      Vector a[3];
+      Vector b[3];
+      unrolled<3>([&](auto s) PROTOLITH_LAMBDA {
+        a[s] = hn::IfThenElseZero(inside, hn::LoadU(d, row + x + s));
+        b[s] = hn::LoadU(d, other + x + s);
+        sum[s] = hn::Add(sum[s], a[s]);
+      });
+      unrolled<9>([&](auto i)
+                      PROTOLITH_LAMBDA { acc[i] = hn::MulAdd(a[i / 3], b[i % 3], acc[i]); });
+    }
+  }
+  const auto total = [&](Vector v) PROTOLITH_LAMBDA {
+    return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v)));
+  };
+  unrolled<9>([&](auto i) PROTOLITH_LAMBDA { products[i] = total(acc[i]); });
+  unrolled<3>([&](auto s) PROTOLITH_LAMBDA { sums[s] = total(sum[s]); });
+}
+
+/// Adds one image's patches to sum [9 C] and to the upper triangle, in the order of (channel, row),
+/// of gram [9 C, 9 C].
+void add_patches(const PaddedPlanes& planes, double* sum, double* gram) {
+  const std::int64_t channels = planes.channels;
+  const auto tap = [&](std::int64_t plane_row, std::int64_t s) {
+    return (plane_row % 3 * 3 + s) * channels + plane_row / 3;
+  };
+  const auto rows = [&](std::int64_t plane_row) {
+    return planes.plane(plane_row / 3) + plane_row % 3 * planes.pitch;
+  };
+  for (std::int64_t i = 0; i < 3 * channels; ++i) {
+    for (std::int64_t j = i; j < 3 * channels; ++j) {
+      double products[9];
+      double sums[3];
+      row_products(rows(i), rows(j), planes, products, sums);
+      for (std::int64_t k = 0; k < 9; ++k) {
+        gram[tap(i, k / 3) * 9 * channels + tap(j, k % 3)] += products[k];
+      }
+      for (std::int64_t s = 0; i == j && s < 3; ++s) sum[tap(i, s)] += sums[s];
+    }
+  }
+}
+
+/// Calls f(input, place, tap) for every product in the four outputs of a pooling window: the 4x4
+/// inputs (broadcast) in turn, `place` the output, `tap` of the filter; both integral constants.
+template <class F>
+HWY_INLINE void for_window_products(const float* inputs, std::int64_t pitch, const F& f) {
+  const ChannelTag d;
+  unrolled<16>([&](auto pixel) PROTOLITH_LAMBDA {
+    constexpr int kRow = decltype(pixel)::value / 4;
+    constexpr int kColumn = decltype(pixel)::value % 4;
+    const Vector value = hn::Set(d, inputs[kRow * pitch + kColumn]);
+    unrolled<4>([&](auto place) PROTOLITH_LAMBDA {
+      constexpr int kTapRow = kRow - decltype(place)::value / 2;
+      constexpr int kTapColumn = kColumn - decltype(place)::value % 2;
+      if constexpr (kTapRow >= 0 && kTapRow < 3 && kTapColumn >= 0 && kTapColumn < 3) {
+        f(value, place, std::integral_constant<int, kTapRow * 3 + kTapColumn>());
+      }
+    });
+  });
+}
+
+/// relu and maximum of a window's four outputs.
+HWY_INLINE void store_window(const Vector* outputs, float* y, std::uint8_t* winner) {
+  const ChannelTag d;
+  using Winner = WinnerBytes<ChannelTag>;
+  Vector best = relu(d, outputs[0]);
+  auto places = hn::Zero(Winner::Places());
+  for (int place = 1; place < 4; ++place) {
+    const auto lead = takes_lead(outputs[place], best);
+    best = hn::IfThenElse(lead, outputs[place], best);
+    places = Winner::replace(lead, place, places);
+  }
+  hn::StoreU(best, d, y);
+  if (winner != nullptr) Winner::store(places, winner);
+}
+
+/// One image: filters [C,9,K] and shift [K] with batch norm in them. kOneChannel: the filters of a
+/// vector stay in registers.
+template <bool kOneChannel>
+HWY_INLINE void forward_image(const PaddedPlanes& planes, const float* filters, const float* shift,
+                              std::int64_t count, float* y, std::uint8_t* winner) {
+  const ChannelTag d;
+  const std::int64_t width = planes.width / 2;
+  for (std::int64_t p = 0; p < planes.height / 2; ++p) {
+    for (std::int64_t k = 0; k < count; k += static_cast<std::int64_t>(hn::Lanes(d))) {
+      const Vector start = hn::LoadU(d, shift + k);
+      Vector taps[9];
+      const auto load_taps = [&](std::int64_t c) PROTOLITH_LAMBDA {
+        unrolled<9>([&](auto t) PROTOLITH_LAMBDA {
+          taps[t] = hn::LoadU(d, filters + (c * 9 + t) * count + k);
+        });
+      };
+      if constexpr (kOneChannel) load_taps(0);
+      for (std::int64_t q = 0; q < width; ++q) {
+        Vector outputs[4] = {start, start, start, start};
+        for (std::int64_t c = 0; c < (kOneChannel ? 1 : planes.channels); ++c) {
+          if constexpr (!kOneChannel) load_taps(c);
+          const float* const inputs = planes.plane(c) + 2 * (p * planes.pitch + q);
+          for_window_products(inputs, planes.pitch,
+                              [&](Vector v, auto place, auto tap) PROTOLITH_LAMBDA {
+                                outputs[place] = hn::MulAdd(v, taps[tap], outputs[place]);
+                              });
+        }
+        const std::int64_t at = (p * width + q) * count + k;
+        store_window(outputs, y + at, winner == nullptr ? nullptr : winner + at);
+      }
+    }
+  }
+}
+
+void forward_one(const PaddedPlanes& planes, const float* filters, const float* shift,
+                 std::int64_t count, float* y, std::uint8_t* winner) {
+  if (planes.channels == 1) {
+    forward_image<true>(planes, filters, shift, count, y, winner);
+  } else {
+    forward_image<false>(planes, filters, shift, count, y, winner);
+  }
+}
+
+/// Adds a vector's lanes to doubles.
+HWY_INLINE void add_lanes(Vector v, double* sums) {
+  const ChannelTag d;
+  HWY_ALIGN float lanes[HWY_LANES(float)];
+  hn::StoreU(v, d, lanes);
+  for (std::size_t i = 0; i < hn::Lanes(d); ++i) sums[i] += static_cast<double>(lanes[i]);
+}
+
+/// Adds one image's part of G to sums [9 C, K], in the order [C,3,3], and of dbeta to the row
+/// after them.
+void backward_one(const PaddedPlanes& planes, const float* y, const float* dy,
+                  const std::uint8_t* winner, std::int64_t count, double* sums) {
+  const ChannelTag d;
+  using Winner = WinnerBytes<ChannelTag>;
+  const std::int64_t width = planes.width / 2;
+  for (std::int64_t c = 0; c < planes.channels; ++c) {
+    for (std::int64_t k = 0; k < count; k += static_cast<std::int64_t>(hn::Lanes(d))) {
+      Vector acc[9];
+      unrolled<9>([&](auto t) PROTOLITH_LAMBDA { acc[t] = hn::Zero(d); });
+      Vector all = hn::Zero(d);
+      for (std::int64_t p = 0; p < planes.height / 2; ++p) {
+        const float* inputs = planes.plane(c) + 2 * p * planes.pitch;
+        for (std::int64_t q = 0; q < width; ++q, inputs += 2) {
+          const std::int64_t at = (p * width + q) * count + k;
+          const Vector g = relu_gradient(d, hn::LoadU(d, y + at), hn::LoadU(d, dy + at));
+          const auto places = Winner::load(winner + at);
+          all = hn::Add(all, g);
+          Vector at_place[4];
+          unrolled<4>([&](auto place) PROTOLITH_LAMBDA {
+            at_place[place] = Winner::gradient_at(place, places, g);
+          });
+          for_window_products(inputs, planes.pitch,
+                              [&](Vector v, auto place, auto tap) PROTOLITH_LAMBDA {
+                                acc[tap] = hn::MulAdd(v, at_place[place], acc[tap]);
+                              });
+        }
+      }
+      unrolled<9>([&](auto t)
+                      PROTOLITH_LAMBDA { add_lanes(acc[t], sums + (c * 9 + t) * count + k); });
+      if (c == 0) add_lanes(all, sums + planes.channels * 9 * count + k);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace protolith::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace protolith::cpu {
+namespace {
+HWY_EXPORT(add_patches);
+HWY_EXPORT(forward_one);
+HWY_EXPORT(backward_one);
+
+/// Calls f(range, image, planes) for all images, each range's in order.
+template <class F>
+void for_padded_images(const float* x, const ConvolutionExtents& e, const F& f) {
+  parallel_ranges(e.images, 1, [&](std::int64_t begin, std::int64_t end, int range) {
+    PaddedPlanes planes(e);
+    for (std::int64_t image = begin; image < end; ++image) {
+      planes.fill(x + image * e.height * e.width * e.channels);
+      f(range, image, planes);
+    }
+  });
+}
+
+/// Arrays of `size` doubles for every range, to be added in their order.
+class RangeSums {
+ public:
+  RangeSums(std::int64_t images, std::int64_t size)
+      : size_(static_cast<std::size_t>(size)),
+        values_(static_cast<std::size_t>(range_count(images, 1)) * size_, 0.0) {}
+
+  double* range(int index) { return values_.data() + static_cast<std::size_t>(index) * size_; }
+  std::vector<double> total() const {
+    std::vector<double> sums(size_, 0.0);
+    for (std::size_t i = 0; i < values_.size(); ++i) sums[i % size_] += values_[i];
+    return sums;
+  }
+
+ private:
+  std::size_t size_;
+  std::vector<double> values_;
+};
+
+/// weight [K,3,3,C] -> filters [C,9,K], times scale[k].
+std::vector<float> folded_filters(const float* weight, const float* scale,
+                                  const ConvolutionExtents& e) {
+  std::vector<float> filters(static_cast<std::size_t>(9 * e.channels * e.filters));
+  for (std::int64_t k = 0; k < e.filters; ++k) {
+    for (std::int64_t tap = 0; tap < 9; ++tap) {
+      for (std::int64_t c = 0; c < e.channels; ++c) {
+        filters[static_cast<std::size_t>((c * 9 + tap) * e.filters + k)] =
+            weight[(k * 9 + tap) * e.channels + c] * scale[k];
+      }
+    }
+  }
+  return filters;
+}
+
+/// One filter and the matrix of the patches.
+class FilteredPatches {
+ public:
+  FilteredPatches(const PatchStatistics& patches, const float* filter)
+      : patches_(patches), filter_(filter, filter + patches.sum.size()) {}
+
+  double dot(const std::vector<double>& values) const {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < filter_.size(); ++i) sum += filter_[i] * values[i];
+    return sum;
+  }
+  /// Q w.
+  std::vector<double> gram_product() const {
+    const std::size_t taps = filter_.size();
+    std::vector<double> product(taps, 0.0);
+    for (std::size_t i = 0; i < taps; ++i) {
+      for (std::size_t j = 0; j < taps; ++j) {
+        product[i] += patches_.gram[i * taps + j] * filter_[j];
+      }
+    }
+    return product;
+  }
+
+ private:
+  const PatchStatistics& patches_;
+  std::vector<double> filter_;
+};
+}  // namespace
+
+PatchStatistics patch_statistics(const float* x, const ConvolutionExtents& e) {
+  const std::int64_t taps = 9 * e.channels;
+  RangeSums sums(e.images, taps + taps * taps);
+  for_padded_images(x, e, [&](int range, std::int64_t, const PaddedPlanes& planes) {
+    HWY_DYNAMIC_DISPATCH(add_patches)(planes, sums.range(range), sums.range(range) + taps);
+  });
+  const std::vector<double> total = sums.total();
+  PatchStatistics patches;
+  patches.count = static_cast<double>(e.pixels());
+  patches.sum.assign(total.begin(), total.begin() + taps);
+  patches.gram.assign(total.begin() + taps, total.end());
+  const auto plane_row = [&](std::int64_t tap) {
+    return tap % e.channels * 3 + tap / e.channels / 3;
+  };
+  for (std::int64_t i = 0; i < taps; ++i) {
+    for (std::int64_t j = 0; j < taps; ++j) {
+      if (plane_row(i) > plane_row(j)) {
+        patches.gram[static_cast<std::size_t>(i * taps + j)] =
+            patches.gram[static_cast<std::size_t>(j * taps + i)];
+      }
+    }
+  }
+  return patches;
+}
+
+void patch_moments(const PatchStatistics& patches, const float* weight, std::int64_t filters,
+                   float* mean, float* variance) {
+  const std::size_t taps = patches.sum.size();
+  for (std::int64_t k = 0; k < filters; ++k) {
+    const FilteredPatches filtered(patches, weight + k * static_cast<std::int64_t>(taps));
+    const double average = filtered.dot(patches.sum) / patches.count;
+    const double spread = filtered.dot(filtered.gram_product()) / patches.count - average * average;
+    mean[k] = static_cast<float>(average);
+    variance[k] = static_cast<float>(spread < 0.0 ? 0.0 : spread);  // NaN stays NaN
+  }
+}
+
+void first_block_forward(const float* x, const float* weight, const float* scale,
+                         const float* shift, float* y, std::uint8_t* winner,
+                         const ConvolutionExtents& e) {
+  const std::vector<float> filters = folded_filters(weight, scale, e);
+  const std::int64_t outputs = (e.height / 2) * (e.width / 2) * e.filters;
+  for_padded_images(x, e, [&](int, std::int64_t image, const PaddedPlanes& planes) {
+    HWY_DYNAMIC_DISPATCH(forward_one)
+    (planes, filters.data(), shift, e.filters, y + image * outputs,
+     winner == nullptr ? nullptr : winner + image * outputs);
+  });
+}
+
+void first_block_backward(const FirstBlockBackward& inputs, const PatchStatistics& patches,
+                          float* dweight, float* dgamma, float* dbeta,
+                          const ConvolutionExtents& e) {
+  const std::int64_t taps = 9 * e.channels;
+  const std::int64_t outputs = (e.height / 2) * (e.width / 2) * e.filters;
+  RangeSums sums(e.images, (taps + 1) * e.filters);
+  for_padded_images(inputs.x, e, [&](int range, std::int64_t image, const PaddedPlanes& planes) {
+    const std::int64_t at = image * outputs;
+    HWY_DYNAMIC_DISPATCH(backward_one)
+    (planes, inputs.y + at, inputs.dy + at, inputs.winner + at, e.filters, sums.range(range));
+  });
+  const std::vector<double> total = sums.total();
+  for (std::int64_t k = 0; k < e.filters; ++k) {
+    std::vector<double> g;  // in the filter's order, [3,3,C]
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      const std::int64_t row = tap % e.channels * 9 + tap / e.channels;
+      g.push_back(total[static_cast<std::size_t>(row * e.filters + k)]);
+    }
+    const double sum = total[static_cast<std::size_t>(taps * e.filters + k)];
+    const double mean = static_cast<double>(inputs.mean[k]);
+    const double inv_std = static_cast<double>(inputs.inv_std[k]);
+    const FilteredPatches filtered(patches, inputs.weight + k * taps);
+    const double weighted = inv_std * (filtered.dot(g) - mean * sum);
+    dgamma[k] = static_cast<float>(weighted);
+    dbeta[k] = static_cast<float>(sum);
+    const std::vector<double> product = filtered.gram_product();
+    for (std::size_t tap = 0; tap < g.size(); ++tap) {
+      const double normalized = inv_std * (product[tap] - mean * patches.sum[tap]);
+      const double through =
+          g[tap] - (sum * patches.sum[tap] + weighted * normalized) / patches.count;
+      dweight[k * taps + static_cast<std::int64_t>(tap)] =
+          static_cast<float>(static_cast<double>(inputs.gamma[k]) * inv_std * through);
+    }
+  }
+}
+
+}  // namespace protolith::cpu
+#endif  // HWY_ONCE

@@ -1,0 +1,179 @@
+// The first block by patch statistics against the double reference: statistics, pooled outputs and
+// gradients, with the reference taking the f32 kernels' decisions.
+#include "kernels/cpu/first_block.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/kernels/naive.h"
+#include "tests/reference/conv_block.h"
+
+namespace protolith::test {
+namespace {
+
+using cpu::ConvolutionExtents;
+using reference::Array;
+
+const ConvolutionExtents kCases[] = {{2, 28, 28, 1, 64}, {3, 21, 21, 3, 16}, {1, 2, 2, 1, 16},
+                                     {2, 10, 7, 3, 48},  {4, 3, 3, 4, 16},   {2, 5, 40, 2, 32}};
+
+Array doubles(const Floats& values) {
+  return {values.begin(), values.end()};
+}
+
+Floats floats(std::int64_t count) {
+  return Floats(static_cast<std::size_t>(count));
+}
+
+/// |got - want| / |want| in the 2-norm.
+double relative_error(const Floats& got, const Array& want) {
+  REQUIRE(got.size() == want.size());
+  double difference = 0.0, norm = 0.0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const double error = static_cast<double>(got[i]) - want[i];
+    difference += error * error;
+    norm += want[i] * want[i];
+  }
+  return difference == 0.0 ? 0.0 : std::sqrt(difference / norm);
+}
+
+/// A block run forward and backward by the kernels.
+struct Block {
+  explicit Block(const ConvolutionExtents& extents)
+      : e(extents),
+        x(normal(e.pixels() * e.channels, 1)),
+        weight(normal(e.filters * 9 * e.channels, 2, 0.0F, 0.3F)),
+        gamma(normal(e.filters, 3, 1.0F, 0.5F)),
+        beta(normal(e.filters, 4)) {
+    gamma[0] = 0.0F;
+    gamma[1] = 1e-30F;
+    gamma[2] = -1e-6F;
+  }
+
+  void run() {
+    patches = cpu::patch_statistics(x.data(), e);
+    mean = variance = inv_std = scale = shift = dgamma = dbeta = floats(e.filters);
+    cpu::patch_moments(patches, weight.data(), e.filters, mean.data(), variance.data());
+    for (std::size_t k = 0; k < mean.size(); ++k) {
+      inv_std[k] = 1.0F / std::sqrt(variance[k] + 1e-5F);
+      scale[k] = gamma[k] * inv_std[k];
+      shift[k] = beta[k] - mean[k] * scale[k];
+    }
+    y = floats(e.images * (e.height / 2) * (e.width / 2) * e.filters);
+    winner.resize(y.size());
+    cpu::first_block_forward(x.data(), weight.data(), scale.data(), shift.data(), y.data(),
+                             winner.data(), e);
+    dy = normal(static_cast<std::int64_t>(y.size()), 5);
+    dweight = floats(static_cast<std::int64_t>(weight.size()));
+    const cpu::FirstBlockBackward inputs{.x = x.data(),
+                                         .weight = weight.data(),
+                                         .y = y.data(),
+                                         .dy = dy.data(),
+                                         .winner = winner.data(),
+                                         .gamma = gamma.data(),
+                                         .mean = mean.data(),
+                                         .inv_std = inv_std.data()};
+    cpu::first_block_backward(inputs, patches, dweight.data(), dgamma.data(), dbeta.data(), e);
+  }
+
+  reference::BlockParameters parameters() const {
+    return {doubles(weight), doubles(gamma), doubles(beta), static_cast<double>(1e-5F), true};
+  }
+  reference::Extents x_extents() const { return {e.images, e.height, e.width, e.channels}; }
+  reference::BlockForward reference(bool own_decisions) const {
+    reference::Decisions decisions{winner, {}};
+    for (const float value : y) decisions.active.push_back(value <= 0.0F ? 0 : 1);
+    return block_forward(doubles(x), x_extents(), parameters(),
+                         own_decisions ? nullptr : &decisions);
+  }
+
+  ConvolutionExtents e;
+  Floats x, weight, gamma, beta, mean, variance, inv_std, scale, shift, y, dy;
+  Floats dweight, dgamma, dbeta;
+  std::vector<std::uint8_t> winner;
+  cpu::PatchStatistics patches;
+};
+
+/// Sums of K products in f32 make a relative 2-norm error of at most 0.4 sqrt(K) roundings; the
+/// factor of 4 is for the operations around them.
+double sum_tolerance(std::int64_t products) {
+  return 4.0 * 0.4 * kRounding * std::sqrt(static_cast<double>(products));
+}
+
+TEST_CASE("first block: statistics, outputs and gradients") {
+  for (const ConvolutionExtents& e : kCases) {
+    CAPTURE(e.height);
+    CAPTURE(e.width);
+    CAPTURE(e.channels);
+    for_each_instruction_set([&] {
+      for_each_thread_count([&](int) {
+        Block block(e);
+        block.run();
+        const auto forward = block.reference(false);
+        // Patches are summed in f32 over an image.
+        const double image = sum_tolerance(e.height * e.width);
+        const double outputs = sum_tolerance(9 * e.channels) + image;
+        const Array& mean = forward.statistics.mean;
+        check_within(block.mean, mean, [&](std::size_t k) {
+          return outputs * (std::abs(mean[k]) + std::sqrt(forward.statistics.variance[k]));
+        });
+        CHECK(relative_error(block.variance, forward.statistics.variance) <= outputs);
+        // With its own decisions the reference's outputs must be the same: they are continuous.
+        CHECK(relative_error(block.y, block.reference(true).y) <= outputs);
+        CHECK(relative_error(block.y, forward.y) <= outputs);
+
+        const auto want = block_backward(forward, block.parameters(), doubles(block.dy));
+        const double gradients = 2.0 * (outputs + image);
+        CHECK(relative_error(block.dweight, want.dweight) <= gradients);
+        CHECK(relative_error(block.dgamma, want.dgamma) <= gradients);
+        CHECK(relative_error(block.dbeta, want.dbeta) <= gradients);
+        for (std::size_t i = 0; i < 9 * static_cast<std::size_t>(e.channels); ++i) {
+          REQUIRE(block.dweight[i] == 0.0F);  // gamma[0] is 0
+        }
+        Block again(e);
+        again.run();
+        CHECK(same(again.y, block.y));
+        CHECK(same(again.dweight, block.dweight));
+        CHECK(same(again.dgamma, block.dgamma));
+      });
+    });
+  }
+}
+
+TEST_CASE("first block: equal outputs of a window: the first wins; inference keeps no winners") {
+  for_each_instruction_set([] {
+    Block block({1, 8, 8, 3, 16});
+    std::fill(block.x.begin(), block.x.end(), 0.25F);
+    block.run();
+    for (std::size_t k = 0; k < 16; ++k) {
+      CHECK(block.winner[(1 * 4 + 1) * 16 + k] == 0);  // away from the border all patches are equal
+      CHECK(block.y[k] == block.y[k]);
+    }
+    Floats y = block.y;
+    std::fill(y.begin(), y.end(), -1.0F);
+    cpu::first_block_forward(block.x.data(), block.weight.data(), block.scale.data(),
+                             block.shift.data(), y.data(), nullptr, block.e);
+    CHECK(same(y, block.y));
+  });
+}
+
+TEST_CASE("first block: NaN makes the statistics NaN, and outputs only where it is seen") {
+  for_each_instruction_set([] {
+    Block block({1, 8, 8, 1, 16});
+    block.run();
+    Floats y = block.y;
+    block.x[0] = kNan;
+    cpu::first_block_forward(block.x.data(), block.weight.data(), block.scale.data(),
+                             block.shift.data(), y.data(), nullptr, block.e);
+    for (std::size_t i = 0; i < y.size(); ++i) CHECK(std::isnan(y[i]) == (i < 16));
+    block.run();
+    for (std::size_t k = 0; k < 16; ++k) {
+      CHECK(std::isnan(block.mean[k]));
+      CHECK(std::isnan(block.variance[k]));
+      CHECK(std::isnan(block.y[block.y.size() - 16 + k]));
+      CHECK(std::isnan(block.dweight[k * 9]));
+    }
+  });
+}
+
+}  // namespace
+}  // namespace protolith::test
