@@ -44,6 +44,7 @@ struct Config {
   int threads = 0;  ///< 0: one per core
   std::uint64_t seed = 1;
   std::string precision = "fp32";
+  CpuConvolution convolution = CpuConvolution::winograd;  ///< of fused blocks, on the CPU
   bool deterministic = true;
 };
 

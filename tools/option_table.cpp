@@ -191,6 +191,22 @@ ConfigOption distance_option() {
           }};
 }
 
+ConfigOption convolution_option() {
+  return {"convolution",
+          OptionGroup::device,
+          OptionType::text,
+          "winograd|direct",
+          "convolution blocks on the CPU: fused, by Winograd's algorithm, or as direct sums",
+          [](const Config& c) {
+            return std::string(c.convolution == CpuConvolution::winograd ? "winograd" : "direct");
+          },
+          [](Config& c, const std::string& text) {
+            c.convolution = checked_choice(text, {"winograd", "direct"}) == "winograd"
+                                ? CpuConvolution::winograd
+                                : CpuConvolution::direct;
+          }};
+}
+
 void parse_device(const std::string& text) {
   const std::string message = "must be auto, cpu, cuda or cuda:INDEX";
   if (text == "auto" || text == "cpu" || text == "cuda") return;
@@ -313,6 +329,7 @@ void add_device_options(std::vector<ConfigOption>& options) {
   options.push_back(choice(
       "precision", group, [](auto& c) -> auto& { return c.precision; }, {"fp32"},
       "of convolutions and matrix products"));
+  options.push_back(convolution_option());
   options.push_back(boolean(
       "deterministic", group, OptionType::toggle, [](auto& c) -> auto& { return c.deterministic; },
       "same seed, device and threads: same bits (default; =off: need not)"));

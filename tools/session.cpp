@@ -11,7 +11,7 @@ std::unique_ptr<Backend> open_backend(const Config& config) {
   PROTOLITH_CHECK_USAGE(config.device == "auto" || config.device == "cpu",
                         "--device {}: this build computes on the CPU only; use --device cpu",
                         config.device);
-  return make_cpu_backend(config.threads);
+  return make_cpu_backend(config.threads, config.convolution);
 }
 
 Dataset open_data(const std::string& spec, bool quiet) {

@@ -1,6 +1,8 @@
 #include "kernels/cpu/first_block.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/first_block.cpp"
@@ -317,6 +319,8 @@ void patch_moments(const PatchStatistics& patches, const float* weight, std::int
     const double spread = filtered.dot(filtered.gram_product()) / patches.count - average * average;
     mean[k] = static_cast<float>(average);
     variance[k] = static_cast<float>(spread < 0.0 ? 0.0 : spread);  // NaN stays NaN
+    // Outputs that overflow must not pass for a constant, which 1 / infinity would make of them.
+    if (std::isinf(variance[k])) variance[k] = std::numeric_limits<float>::quiet_NaN();
   }
 }
 

@@ -29,7 +29,8 @@ struct PatchStatistics {
 
 PatchStatistics patch_statistics(const float* x, const ConvolutionExtents& e);
 
-/// mean[k] and biased variance[k] of the convolution with weight [K,3,3,C].
+/// mean[k] and biased variance[k] of the convolution with weight [K,3,3,C]; a variance beyond f32
+/// is NaN.
 void patch_moments(const PatchStatistics& patches, const float* weight, std::int64_t filters,
                    float* mean, float* variance);
 

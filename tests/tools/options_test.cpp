@@ -55,6 +55,7 @@ const std::map<std::string, std::string>& other_values() {
       {"threads", "3"},
       {"seed", "9223372036854775807"},
       {"precision", "fp32"},  // there is one only
+      {"convolution", "direct"},
       {"deterministic", "off"},
   };
   return values;
@@ -262,6 +263,7 @@ TEST_CASE("values that cannot work are refused, naming option and value") {
                                                              {"bn_init", "Ones"},
                                                              {"last_pool", "1"},
                                                              {"device", "gpu"},
+                                                             {"convolution", "fft"},
                                                              {"device", "cuda:"},
                                                              {"device", "cuda:-1"},
                                                              {"device", "cuda:x"},

@@ -346,6 +346,7 @@ TEST_CASE("resuming with other settings is refused and says which") {
   refused([](Config& c) { c.metric = Metric::parse("sed"); }, "metric");
   refused([](Config& c) { c.train.way = 6; }, "train_way = 6");
   refused([](Config& c) { c.adam.learning_rate = 2e-3F; }, "lr = ");
+  refused([](Config& c) { c.convolution = CpuConvolution::direct; }, "convolution");
 }
 
 TEST_CASE("another number of threads resumes with a warning") {
