@@ -46,6 +46,7 @@ const std::map<std::string, std::string>& other_values() {
       {"patience", "18"},
       {"max_epochs", "19"},
       {"trainval", "on"},
+      {"histogram_every", "7"},
       {"lr", "1.1754942e-38"},
       {"lr_halve_every", "0"},
       {"adam_beta1", "0.85"},
