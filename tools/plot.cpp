@@ -118,6 +118,15 @@ void draw(const Figure& figure, const std::filesystem::path& stem) {
   write_file_atomically(name + ".png", run_gnuplot(figure, PlotFormat::png, name + ".png", hint));
 }
 
+std::string try_draw(const Figure& figure, const std::filesystem::path& stem) {
+  try {
+    draw(figure, stem);
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
 std::string to_svg(const Figure& figure) {
   check(figure);
   std::string svg =

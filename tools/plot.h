@@ -72,6 +72,10 @@ inline constexpr const char* kInstallGnuplot = "install it with: apt-get install
 /// on a figure that holds nothing to draw.
 void draw(const Figure& figure, const std::filesystem::path& stem);
 
+/// draw(), for whoever has more to do before a missing picture is reported: returns the Error's
+/// message, empty when there was none.
+std::string try_draw(const Figure& figure, const std::filesystem::path& stem);
+
 /// The figure as one SVG element, to stand inside an HTML page. Its title is not drawn, as the page
 /// has captions, but read aloud (aria-label). Throws Error as draw().
 std::string to_svg(const Figure& figure);

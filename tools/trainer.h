@@ -42,9 +42,10 @@ class Trainer {
   const TrainingState& state() const noexcept { return state_; }
   /// Episodes at which training ends at the latest.
   std::int64_t episode_limit() const;
+  /// Whether number or patience has ended the training.
+  bool has_ended() const;
 
  private:
-  bool has_ended() const;
   /// What records the next episode's histograms; empty where none are due.
   Learner::Observer observer();
   void train_episode();

@@ -26,42 +26,6 @@ std::string train(const std::filesystem::path& run, int episodes, int patience =
          std::to_string(episodes) + " --out '" + run.string() + "'";
 }
 
-/// Starts the program in the background, without a shell in between, so that a signal reaches it.
-pid_t start(const std::vector<std::string>& arguments, const std::filesystem::path& errors) {
-  const pid_t child = fork();
-  if (child != 0) return child;
-  signal(SIGINT, SIG_DFL);   // a test runner in the background may have left it ignored
-  signal(SIGXFSZ, SIG_IGN);  // a file size limit shall look like a full disk
-  const int null = open("/dev/null", O_RDWR);
-  const int log = open(errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  dup2(null, 0);
-  dup2(null, 1);
-  dup2(log, 2);
-  std::vector<char*> argv{const_cast<char*>(PROTOLITH_PROGRAM)};
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
-  execv(PROTOLITH_PROGRAM, argv.data());
-  _exit(127);
-}
-
-std::vector<std::string> words(const std::string& text) {
-  std::vector<std::string> result;
-  std::istringstream stream(text);
-  for (std::string word; stream >> word;) result.push_back(word);
-  return result;
-}
-
-/// Waits until `condition` holds or a minute has passed.
-template <class F>
-bool wait_for(F&& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
-}
-
 nlohmann::json json_of(const ProgramResult& result) {
   INFO(result.errors);
   REQUIRE(result.code == 0);
