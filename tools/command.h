@@ -92,6 +92,7 @@ void add_eval_command(CommandLine& program);
 void add_grad_hist_command(CommandLine& program);
 void add_bench_command(CommandLine& program);
 void add_sweep_command(CommandLine& program);
+void add_reproduce_command(CommandLine& program);
 void add_verify_command(CommandLine& program);
 void add_info_command(CommandLine& program);
 void add_report_command(CommandLine& program);

@@ -7,6 +7,7 @@ int main(int argc, char** argv) {
   protolith::add_grad_hist_command(program);
   protolith::add_report_command(program);
   protolith::add_sweep_command(program);
+  protolith::add_reproduce_command(program);
   protolith::add_verify_command(program);
   protolith::add_info_command(program);
   protolith::add_bench_command(program);

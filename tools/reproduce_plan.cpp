@@ -1,0 +1,183 @@
+#include "tools/reproduce_plan.h"
+
+#include <algorithm>
+#include <set>
+
+#include "engine/check.h"
+#include "tools/child_process.h"
+#include "tools/nearest.h"
+
+namespace protolith {
+namespace {
+
+using Words = std::vector<std::string>;
+
+Words joined(std::initializer_list<Words> parts) {
+  Words all;
+  for (const Words& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
+Assignment assignment(const char* key, const char* value) {
+  return {find_option(key), value, "the target's own setting"};
+}
+
+/// What --quick makes of the published protocol: minutes on two cores.
+Assignments quick_settings() {
+  return {assignment("episodes", "200"), assignment("epoch_episodes", "40"),
+          assignment("val_episodes", "20"), assignment("test_episodes", "100")};
+}
+
+class Planner {
+ public:
+  explicit Planner(const ReproduceOptions& options) : options_(options) {
+    if (options.quick) defaults_ = quick_settings();
+    last_words_ = {"--json"};
+    if (options.quiet) last_words_.emplace_back("--quiet");
+  }
+
+  std::vector<ReproduceStep> steps() {
+    const std::string& target = options_.target;
+    if (target == "fig3") histogram("omniglot-20w1s-sed", "sed,lsed:0:0.1,lsed:0:0.01", "0");
+    if (target == "fig4") histogram("omniglot-20w1s-sed", "sed", "0,8,16");
+    if (target == "fig5") histogram("omniglot-20w1s-lsed", "lsed:0:0.01", "0,8,16");
+    if (target == "fig6") histogram("omniglot-20w1s-sed", "sed", "0,50,100");
+    if (target == "fig7") histogram("omniglot-20w1s-lsed", "lsed:4:0.01", "0,50,100");
+    if (target == "fig8") sweep();
+    if (target == "fig9") curves();
+    if (target == "table1") table();
+    return std::move(steps_);
+  }
+
+ private:
+  std::string out(const std::string& name) const { return (options_.out / name).string(); }
+
+  /// The given options that say where to compute; they may change from call to call.
+  Words device_words() const {
+    Assignments device;
+    for (const Assignment& flag : options_.flags) {
+      if (flag.option->group == OptionGroup::device && flag.option->key != "seed") {
+        device.push_back(flag);
+      }
+    }
+    return option_words({}, device, {OptionGroup::device});
+  }
+
+  void add(const std::string& name, const Words& arguments) {
+    steps_.push_back({name, joined({arguments, last_words_}), options_.out / (name + ".json")});
+  }
+
+  void histogram(const char* preset, const char* metrics, const char* at) {
+    add("hist", joined({{"grad-hist", "--preset", preset, "--metric", metrics, "--at", at},
+                        option_words({}, options_.flags,
+                                     {OptionGroup::data, OptionGroup::model, OptionGroup::episodes,
+                                      OptionGroup::device}),
+                        {"--out", out("hist")}}));
+  }
+
+  Words train_options() const {
+    return option_words(defaults_, options_.flags,
+                        {OptionGroup::data, OptionGroup::model, OptionGroup::episodes,
+                         OptionGroup::schedule, OptionGroup::device});
+  }
+
+  void train(const std::string& name, const std::string& preset) {
+    add("train-" + name,
+        joined({{"train", "--preset", preset}, train_options(), {"--out", out(name)}}));
+    ReproduceStep& step = steps_.back();
+    step.run = options_.out / name;
+    step.resume = joined({{"train", "--resume", out(name)}, device_words(), last_words_});
+  }
+
+  void sweep() {
+    // The paper's axes: s at r = 0.01, and r (1 is SED) at s = 4.
+    const char* const s = options_.quick ? "0,4,16" : "0,1,2,4,8,16";
+    const char* const r = options_.quick ? "lsed:4:0.1" : "lsed:4:1,lsed:4:0.1,lsed:4:0.001";
+    add("sweep", joined({{"sweep", "--preset", "omniglot-20w1s-lsed", "--s", s, "--r", "0.01",
+                          "--metric", r, "--reference", "lsed:4:0.01"},
+                         train_options(),
+                         {"--out", out("sweep")}}));
+  }
+
+  void curves() {
+    train("sed", "omniglot-20w1s-sed");
+    train("lsed", "omniglot-20w1s-lsed");
+    steps_.push_back({"report",
+                      {"report", out("sed"), out("lsed"), "--out", out("report.html")},
+                      options_.out / "report.txt"});
+  }
+
+  void table() {
+    for (const std::string shot : {"1", "5"}) {
+      const std::string sed = "sed-" + shot + "shot";
+      const std::string lsed = "lsed-" + shot + "shot";
+      train(sed, "omniglot-20w" + shot + "s-sed");
+      train(lsed, "omniglot-20w" + shot + "s-lsed");
+      add("eval-" + shot + "shot",
+          joined({{"eval", out(sed), "--compare", out(lsed)}, device_words()}));
+    }
+  }
+
+  const ReproduceOptions& options_;
+  Assignments defaults_;
+  Words last_words_;
+  std::vector<ReproduceStep> steps_;
+};
+
+}  // namespace
+
+const std::vector<ReproduceTarget>& reproduce_targets() {
+  static const std::vector<ReproduceTarget> targets = {
+      {"fig2", "the loss of two classes against the distance, SED and LSED; needs no data", false},
+      {"fig3", "gradients and distances at the start: SED, LSED with r = 0.1 and 0.01", true},
+      {"fig4", "gradients and distances under SED after 0, 8, 16 iterations", false},
+      {"fig5", "the same under LSED with s = 0, r = 0.01", false},
+      {"fig6", "gradients and distances under SED after 0, 50, 100 iterations", true},
+      {"fig7", "the same under LSED with s = 4, r = 0.01", true},
+      {"fig8", "accuracy against LSED's s and r, by validation", true},
+      {"fig9", "training and validation accuracy per epoch, SED and LSED", true},
+      {"table1", "test accuracy of SED and LSED, Omniglot 20-way 1-shot and 5-shot", false}};
+  return targets;
+}
+
+const ReproduceTarget& find_reproduce_target(const std::string& name) {
+  std::vector<std::string> names;
+  for (const ReproduceTarget& target : reproduce_targets()) {
+    if (target.name == name) return target;
+    names.push_back(target.name);
+  }
+  throw UsageError(fmt::format("unknown target '{}'; use one of {} (did you mean {}?)", name,
+                               fmt::join(names, ", "), nearest(name, names)));
+}
+
+std::vector<ReproduceStep> reproduce_steps(const ReproduceOptions& options) {
+  find_reproduce_target(options.target);
+  return Planner(options).steps();
+}
+
+std::string step_line(const ReproduceStep& step) {
+  return shell_line(joined({{"protolith"}, step.arguments})) + " > " +
+         shell_line({step.result.string()});
+}
+
+std::vector<std::string> option_words(const Assignments& defaults, const Assignments& given,
+                                      std::initializer_list<OptionGroup> groups) {
+  std::set<const ConfigOption*> overridden;
+  for (const Assignment& flag : given) overridden.insert(flag.option);
+  Words words;
+  const auto add = [&](const Assignment& flag) {
+    if (std::find(groups.begin(), groups.end(), flag.option->group) == groups.end()) return;
+    if (flag.option->type == OptionType::toggle) {
+      words.push_back(flag.option->flag() + "=" + flag.value);
+    } else {
+      words.insert(words.end(), {flag.option->flag(), flag.value});
+    }
+  };
+  for (const Assignment& flag : defaults) {
+    if (!overridden.contains(flag.option)) add(flag);
+  }
+  for (const Assignment& flag : given) add(flag);
+  return words;
+}
+
+}  // namespace protolith

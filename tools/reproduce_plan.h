@@ -1,0 +1,52 @@
+// Which `protolith` commands make up a figure or table of the paper.
+#pragma once
+
+#include <filesystem>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "tools/options.h"
+
+namespace protolith {
+
+/// A figure or table of Shen & Liu.
+struct ReproduceTarget {
+  std::string name;         ///< "fig3", "table1"
+  std::string description;  ///< of what is made here
+  bool on_mini_imagenet;    ///< in the paper; here everything is Omniglot
+};
+
+const std::vector<ReproduceTarget>& reproduce_targets();
+
+/// Throws UsageError that lists the names.
+const ReproduceTarget& find_reproduce_target(const std::string& name);
+
+struct ReproduceOptions {
+  std::string target;
+  bool quick = false;
+  bool quiet = false;  ///< no progress of the commands
+  std::filesystem::path out;
+  Assignments flags = {};  ///< train's options that were given
+};
+
+/// One command of a target. It is finished when `result`, a file of its stdout, is there.
+struct ReproduceStep {
+  std::string name;                    ///< "train-sed", unique in the target
+  std::vector<std::string> arguments;  ///< without the program
+  std::filesystem::path result;
+  std::vector<std::string> resume = {};  ///< the arguments that continue it, where it trains
+  std::filesystem::path run = {};        ///< its run folder, where it trains
+};
+
+/// The steps of options.target, in order; none for fig2, which is computed without a model.
+std::vector<ReproduceStep> reproduce_steps(const ReproduceOptions& options);
+
+/// The step as a line for a shell: "protolith train ... > DIR/train-sed.json".
+std::string step_line(const ReproduceStep& step);
+
+/// The given options of `groups` as words of a command line, over `defaults` (keys and values).
+std::vector<std::string> option_words(const Assignments& defaults, const Assignments& given,
+                                      std::initializer_list<OptionGroup> groups);
+
+}  // namespace protolith

@@ -1,0 +1,285 @@
+#include "tools/reproduce_results.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "engine/check.h"
+#include "engine/file.h"
+#include "tools/loss_curves.h"
+#include "tools/run_folder.h"
+#include "tools/settings_file.h"
+
+namespace protolith {
+namespace {
+
+/// Test accuracies of Shen & Liu, table 1, Omniglot 20-way.
+struct PaperAccuracy {
+  double sed, lsed;
+};
+const std::map<int, PaperAccuracy> kPaperOmniglot = {{1, {0.9514, 0.9565}}, {5, {0.9854, 0.9870}}};
+
+/// The share of derivatives below 1e-5 and the share inside (1e-3, 1 - 1e-3) in an independent run
+/// of the Omniglot protocol in PyTorch; where it was measured.
+struct PyTorchShares {
+  const char* metric;
+  int iteration;
+  std::optional<double> below, inside;
+};
+const PyTorchShares kPyTorchOmniglot[] = {{"sed", 0, 0.88, 0.055},
+                                          {"sed", 8, 0.43, std::nullopt},
+                                          {"sed", 16, 0.11, std::nullopt},
+                                          {"lsed:0:0.01", 0, std::nullopt, 1.0}};
+
+/// A number of a step's result. Throws Error naming what is missing.
+double number(const nlohmann::json& object, const char* key) {
+  const auto found = object.find(key);
+  PROTOLITH_CHECK(found != object.end() && (found->is_number() || found->is_null()),
+                  "a result lacks the number '{}': {}", key, object.dump());
+  return found->is_null() ? std::numeric_limits<double>::quiet_NaN() : found->get<double>();
+}
+
+std::string data_kind(const ReproduceOptions& options) {
+  for (const Assignment& flag : options.flags) {
+    if (flag.option->key == "data") return flag.value.substr(0, flag.value.find(':'));
+  }
+  return "";
+}
+
+/// What the numbers are not.
+std::string caveats(const ReproduceOptions& options) {
+  const ReproduceTarget& target = find_reproduce_target(options.target);
+  const std::string kind = data_kind(options);
+  std::string text;
+  if (kind == "synthetic") {
+    text += "On generated glyphs: the numbers are not the paper's, nor comparable with them.\n";
+  } else if (target.on_mini_imagenet) {
+    text += fmt::format("Measured on {}; the paper's figure is of miniImageNet.\n", kind);
+  }
+  if (options.quick) text += "--quick: a small part of the published protocol.\n";
+  return text;
+}
+
+std::string percent(double share) {
+  return fmt::format("{:.2f}", 100 * share);
+}
+
+std::string percent(double mean, double ci95) {
+  return fmt::format("{:.2f} +- {:.2f}", 100 * mean, 100 * ci95);
+}
+
+// --- fig2 ---
+
+const std::vector<double> kOtherDistances{1, 10, 100};
+const Metric kCurve{.kind = MetricKind::lsed, .s = 4.0F, .r = 0.01F};  // the paper's, miniImageNet
+
+ReproduceResult loss_curve_result(const ReproduceOptions& options) {
+  ReproduceResult result;
+  const auto stem = options.out / "figure2";
+  result.failure = try_draw(loss_curves(kOtherDistances, kCurve), stem);
+  result.numbers = {{"csv", stem.string() + ".csv"}, {"rows", nlohmann::json::array()}};
+  result.text =
+      fmt::format("-log p(y = 0), equation 3, under SED and {}\n{:>10} {:>10} {:>12} {:>12}\n",
+                  to_string(kCurve), "d(z, c_0)", "d(z, c_1)", "SED", "LSED");
+  for (const double other : kOtherDistances) {
+    for (const double d0 : {1.0, 10.0, 100.0, 1000.0}) {
+      const double sed = two_class_loss(d0, other, Metric{}.leaky());
+      const double lsed = two_class_loss(d0, other, kCurve.leaky());
+      result.text += fmt::format("{:>10} {:>10} {:>12.5g} {:>12.5g}\n", d0, other, sed, lsed);
+      result.numbers["rows"].push_back({{"d0", d0}, {"d1", other}, {"sed", sed}, {"lsed", lsed}});
+    }
+  }
+  result.text += fmt::format("figure: {}.png\n", stem.string());
+  return result;
+}
+
+// --- fig3 to fig7 ---
+
+std::string pytorch_shares(const std::string& metric, double iteration) {
+  std::string below = "", inside = "";
+  for (const PyTorchShares& known : kPyTorchOmniglot) {
+    if (known.metric != metric || known.iteration != iteration) continue;
+    if (known.below) below = percent(*known.below);
+    if (known.inside) inside = percent(*known.inside);
+  }
+  return fmt::format(" {:>14} {:>14}", below, inside);
+}
+
+ReproduceResult histogram_result(const ReproduceOptions& options, const ReproduceStep& step) {
+  const nlohmann::json numbers = read_json_file(step.result);
+  PROTOLITH_CHECK(numbers.contains("results") && numbers["results"].is_array(),
+                  "{} lacks the list 'results'; remove it to have it made anew",
+                  step.result.string());
+  const bool omniglot = data_kind(options) == "omniglot";
+  ReproduceResult result{"", numbers};
+  result.text = fmt::format("{:<14} {:>9} {:>14} {:>14} {:>12} {:>12}{}\n", "metric", "iteration",
+                            "|g| < 1e-5, %", "inside, %", "max d", "median d",
+                            omniglot ? fmt::format(" {:>14} {:>14}", "PyTorch: <", "inside") : "");
+  for (const nlohmann::json& row : numbers["results"]) {
+    const std::string metric = row.value("metric", "");
+    const double iteration = number(row, "iteration");
+    result.text +=
+        fmt::format("{:<14} {:>9} {:>14} {:>14} {:>12.1f} {:>12.1f}{}\n", metric, iteration,
+                    percent(number(row, "share_below_1e-5")), percent(number(row, "share_inside")),
+                    number(row, "distance_max"), number(row, "distance_median"),
+                    omniglot ? pytorch_shares(metric, iteration) : "");
+  }
+  result.text +=
+      "g: the loss's derivative with respect to each distance; inside: 1e-3 < |g| < 1 - 1e-3;\n"
+      "d: squared Euclidean distances before LSED.";
+  result.text += omniglot ? " PyTorch: an independent run of this protocol.\n" : "\n";
+  if (find_reproduce_target(options.target).on_mini_imagenet) {
+    result.text += "The paper's figure (miniImageNet) shows initial distances as large as 1,500.\n";
+  }
+  result.text += fmt::format("figure: {}\n", (options.out / "hist" / "figure.png").string());
+  return result;
+}
+
+// --- fig8 ---
+
+ReproduceResult sweep_result(const ReproduceOptions& options, const ReproduceStep& step) {
+  const nlohmann::json numbers = read_json_file(step.result);
+  PROTOLITH_CHECK(numbers.contains("cells") && numbers["cells"].is_array(),
+                  "{} lacks the list 'cells'; remove it to have it made anew",
+                  step.result.string());
+  ReproduceResult result{"", numbers};
+  result.text = fmt::format("{:<16} {:>18} {:>10}\n", "metric", "val accuracy, %", "val loss");
+  for (const nlohmann::json& cell : numbers["cells"]) {
+    result.text += fmt::format("{:<16} {:>18} {:>10.4f}\n", cell.value("metric", ""),
+                               percent(number(cell, "val_accuracy"), number(cell, "val_ci95")),
+                               number(cell, "val_loss"));
+  }
+  result.text += fmt::format(
+      "chosen by validation: {}, test accuracy {} %\n"
+      "The paper chooses s = 4, r = 0.01 on miniImageNet and s = 0, r = 0.01 on Omniglot.\n"
+      "figure: {}\n",
+      numbers.value("chosen", ""),
+      percent(number(numbers, "test_accuracy"), number(numbers, "test_ci95")),
+      (options.out / "sweep" / "figure8.png").string());
+  return result;
+}
+
+// --- fig9 ---
+
+Series epoch_series(const std::string& name, const std::vector<nlohmann::json>& metrics,
+                    const char* key) {
+  Series series{.name = name, .x = {}, .y = {}};
+  for (const nlohmann::json& line : metrics) {
+    series.x.push_back(number(line, "epoch"));
+    series.y.push_back(100 * number(line, key));
+  }
+  return series;
+}
+
+ReproduceResult curve_result(const ReproduceOptions& options,
+                             const std::vector<ReproduceStep>& steps) {
+  Figure figure{"SED and LSED (s = 0, r = 0.01), 20-way 1-shot", 2, {}};
+  for (const char* title : {"training episodes, 60-way", "validation episodes, 20-way"}) {
+    figure.panels.push_back({title, {.label = "epoch"}, {.label = "accuracy, %"}, {}});
+  }
+  ReproduceResult result{fmt::format("{:<6} {:>11} {:>18} {:>18}\n", "", "best epoch",
+                                     "val accuracy, %", "last training, %"),
+                         nlohmann::json::object()};
+  for (const ReproduceStep& step : steps) {
+    if (step.run.empty()) continue;
+    const std::string name = step.run.filename() == "sed" ? "SED" : "LSED";
+    const std::vector<nlohmann::json> metrics = RunFolder::open(step.run).metrics();
+    PROTOLITH_CHECK(!metrics.empty(),
+                    "{}: has no epoch to show; give --episodes or a smaller --epoch-episodes, and "
+                    "another --out",
+                    step.run.string());
+    figure.panels[0].series.push_back(epoch_series(name, metrics, "train_accuracy"));
+    figure.panels[1].series.push_back(epoch_series(name, metrics, "val_accuracy"));
+    const nlohmann::json trained = read_json_file(step.result);
+    result.numbers[step.run.filename().string()] = trained;
+    result.text += fmt::format("{:<6} {:>11} {:>18} {:>18}\n", name, number(trained, "best_epoch"),
+                               percent(number(trained, "val_accuracy")),
+                               percent(number(metrics.back(), "train_accuracy")));
+  }
+  const auto stem = options.out / "figure9";
+  result.failure = try_draw(figure, stem);
+  result.text += fmt::format("figure: {}.png\nreport: {}\n", stem.string(),
+                             (options.out / "report.html").string());
+  return result;
+}
+
+// --- table1 ---
+
+ReproduceResult table_result(const ReproduceOptions& options,
+                             const std::vector<ReproduceStep>& steps) {
+  std::map<int, nlohmann::json> by_shot;
+  nlohmann::json rows = nlohmann::json::array();
+  for (const ReproduceStep& step : steps) {
+    if (!step.run.empty()) continue;
+    nlohmann::json row = read_json_file(step.result);
+    const int shot = static_cast<int>(number(row, "shot"));
+    const auto paper = kPaperOmniglot.find(shot);
+    if (paper != kPaperOmniglot.end()) {
+      row["paper_sed"] = paper->second.sed;
+      row["paper_lsed"] = paper->second.lsed;
+    }
+    rows.push_back(row);
+    by_shot[shot] = std::move(row);
+  }
+  const ReproduceResult result{table1_markdown(by_shot), {{"rows", rows}}};
+  write_file_atomically(options.out / "table1.md", result.text);
+  write_file_atomically(options.out / "table1.csv", table1_csv(by_shot));
+  write_file_atomically(options.out / "table1.json", result.numbers.dump(2) + "\n");
+  return result;
+}
+
+ReproduceResult target_result(const ReproduceOptions& options,
+                              const std::vector<ReproduceStep>& steps) {
+  if (options.target == "fig2") return loss_curve_result(options);
+  if (options.target == "fig8") return sweep_result(options, steps.at(0));
+  if (options.target == "fig9") return curve_result(options, steps);
+  if (options.target == "table1") return table_result(options, steps);
+  return histogram_result(options, steps.at(0));
+}
+
+}  // namespace
+
+ReproduceResult reproduce_result(const ReproduceOptions& options,
+                                 const std::vector<ReproduceStep>& steps) {
+  ReproduceResult result = target_result(options, steps);
+  result.text += caveats(options);
+  return result;
+}
+
+std::string table1_markdown(const std::map<int, nlohmann::json>& by_shot) {
+  std::string text =
+      "| test accuracy, % | SED | LSED, s = 0, r = 0.01 | LSED - SED, paired | paper: SED | LSED | "
+      "LSED - SED |\n|---|---|---|---|---|---|---|\n";
+  for (const auto& [shot, row] : by_shot) {
+    text += fmt::format("| {}-way {}-shot | {} | {} | {:+.2f} +- {:.2f} ", number(row, "way"), shot,
+                        percent(number(row, "accuracy"), number(row, "ci95")),
+                        percent(number(row, "other_accuracy"), number(row, "other_ci95")),
+                        100 * number(row, "difference"), 100 * number(row, "difference_ci95"));
+    const auto paper = kPaperOmniglot.find(shot);
+    text += paper == kPaperOmniglot.end()
+                ? "| | | |\n"
+                : fmt::format("| {} | {} | {:+.2f} |\n", percent(paper->second.sed),
+                              percent(paper->second.lsed),
+                              100 * (paper->second.lsed - paper->second.sed));
+  }
+  return text;
+}
+
+std::string table1_csv(const std::map<int, nlohmann::json>& by_shot) {
+  std::string text =
+      "shot,sed_accuracy,sed_ci95,lsed_accuracy,lsed_ci95,difference,difference_ci95,"
+      "paper_sed,paper_lsed\n";
+  for (const auto& [shot, row] : by_shot) {
+    text += fmt::format("{}", shot);
+    for (const char* key :
+         {"accuracy", "ci95", "other_accuracy", "other_ci95", "difference", "difference_ci95"}) {
+      text += fmt::format(",{}", number(row, key));
+    }
+    const auto paper = kPaperOmniglot.find(shot);
+    text += paper == kPaperOmniglot.end()
+                ? ",,\n"
+                : fmt::format(",{},{}\n", paper->second.sed, paper->second.lsed);
+  }
+  return text;
+}
+
+}  // namespace protolith
