@@ -64,10 +64,7 @@ nlohmann::json settings_of(const ReproduceOptions& options) {
 std::string own_command(const ReproduceOptions& options) {
   std::vector<std::string> words{"protolith", "reproduce", options.target};
   if (options.quick) words.emplace_back("--quick");
-  for (const std::string& word :
-       option_words({}, options.flags,
-                    {OptionGroup::data, OptionGroup::model, OptionGroup::episodes,
-                     OptionGroup::schedule, OptionGroup::device})) {
+  for (const std::string& word : option_words({}, options.flags)) {
     words.push_back(word);
   }
   words.insert(words.end(), {"--out", options.out.string()});
@@ -98,6 +95,7 @@ bool run_step(const ReproduceStep& step, const InterruptGuard& interrupt) {
   const bool resumed = !step.run.empty() && RunFolder::holds_run(step.run);
   const std::vector<std::string>& rest = resumed ? step.resume : step.arguments;
   arguments.insert(arguments.end(), rest.begin(), rest.end());
+  if (!step.scratch.empty()) fs::remove_all(step.scratch);
   const ChildResult child = run_child(arguments, {.capture_output = true});
   // A second Ctrl-C ends a command at once.
   const bool killed = child.code != 0 && interrupt.requested();

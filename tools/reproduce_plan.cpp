@@ -1,6 +1,5 @@
 #include "tools/reproduce_plan.h"
 
-#include <algorithm>
 #include <set>
 
 #include "engine/check.h"
@@ -60,7 +59,7 @@ class Planner {
         device.push_back(flag);
       }
     }
-    return option_words({}, device, {OptionGroup::device});
+    return option_words({}, device);
   }
 
   void add(const std::string& name, const Words& arguments) {
@@ -69,17 +68,12 @@ class Planner {
 
   void histogram(const char* preset, const char* metrics, const char* at) {
     add("hist", joined({{"grad-hist", "--preset", preset, "--metric", metrics, "--at", at},
-                        option_words({}, options_.flags,
-                                     {OptionGroup::data, OptionGroup::model, OptionGroup::episodes,
-                                      OptionGroup::device}),
+                        option_words({}, options_.flags),
                         {"--out", out("hist")}}));
+    steps_.back().scratch = options_.out / "hist";
   }
 
-  Words train_options() const {
-    return option_words(defaults_, options_.flags,
-                        {OptionGroup::data, OptionGroup::model, OptionGroup::episodes,
-                         OptionGroup::schedule, OptionGroup::device});
-  }
+  Words train_options() const { return option_words(defaults_, options_.flags); }
 
   void train(const std::string& name, const std::string& preset) {
     add("train-" + name,
@@ -102,9 +96,7 @@ class Planner {
   void curves() {
     train("sed", "omniglot-20w1s-sed");
     train("lsed", "omniglot-20w1s-lsed");
-    steps_.push_back({"report",
-                      {"report", out("sed"), out("lsed"), "--out", out("report.html")},
-                      options_.out / "report.txt"});
+    add("report", {"report", out("sed"), out("lsed"), "--out", out("report.html")});
   }
 
   void table() {
@@ -160,13 +152,11 @@ std::string step_line(const ReproduceStep& step) {
          shell_line({step.result.string()});
 }
 
-std::vector<std::string> option_words(const Assignments& defaults, const Assignments& given,
-                                      std::initializer_list<OptionGroup> groups) {
+std::vector<std::string> option_words(const Assignments& defaults, const Assignments& given) {
   std::set<const ConfigOption*> overridden;
   for (const Assignment& flag : given) overridden.insert(flag.option);
   Words words;
   const auto add = [&](const Assignment& flag) {
-    if (std::find(groups.begin(), groups.end(), flag.option->group) == groups.end()) return;
     if (flag.option->type == OptionType::toggle) {
       words.push_back(flag.option->flag() + "=" + flag.value);
     } else {

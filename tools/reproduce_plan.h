@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -37,6 +36,7 @@ struct ReproduceStep {
   std::filesystem::path result;
   std::vector<std::string> resume = {};  ///< the arguments that continue it, where it trains
   std::filesystem::path run = {};        ///< its run folder, where it trains
+  std::filesystem::path scratch = {};    ///< its own folder, removed before it begins anew
 };
 
 /// The steps of options.target, in order; none for fig2, which is computed without a model.
@@ -45,8 +45,7 @@ std::vector<ReproduceStep> reproduce_steps(const ReproduceOptions& options);
 /// The step as a line for a shell: "protolith train ... > DIR/train-sed.json".
 std::string step_line(const ReproduceStep& step);
 
-/// The given options of `groups` as words of a command line, over `defaults` (keys and values).
-std::vector<std::string> option_words(const Assignments& defaults, const Assignments& given,
-                                      std::initializer_list<OptionGroup> groups);
+/// The given options as words of a command line, over `defaults`.
+std::vector<std::string> option_words(const Assignments& defaults, const Assignments& given);
 
 }  // namespace protolith

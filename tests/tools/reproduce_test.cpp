@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "engine/check.h"
@@ -68,7 +69,7 @@ TEST_CASE("targets are these commands") {
               "out/train-sed.json",
               "protolith train --preset omniglot-20w1s-lsed --out out/lsed --json > "
               "out/train-lsed.json",
-              "protolith report out/sed out/lsed --out out/report.html > out/report.txt"});
+              "protolith report out/sed out/lsed --out out/report.html --json > out/report.json"});
   const Lines table = lines("table1");
   REQUIRE(table.size() == 6);
   CHECK(table[3] ==
@@ -90,7 +91,7 @@ TEST_CASE("flags go to the commands that take them, over --quick's own") {
   CHECK(table.at(2) ==
         "protolith eval out/sed-1shot --compare out/lsed-1shot --threads 2 --deterministic=off "
         "--json > out/eval-1shot.json");
-  CHECK_FALSE(contains(lines("fig3", true, flags).at(0), "episodes"));
+  CHECK(contains(lines("fig3", true, flags).at(0), "--at 0 --data 'omniglot:a b' --episodes 400"));
   const auto steps =
       reproduce_steps({.target = "fig9", .quiet = true, .out = "out", .flags = flags});
   CHECK(steps.at(1).resume == words("train --resume out/lsed --threads 2 --deterministic=off "
@@ -163,6 +164,42 @@ TEST_CASE("Ctrl-C stops the command and its training, which goes on where it was
   const ProgramResult rest = run_program(command + "'" + out.string() + "'");
   CHECK(json_of(rest)["rows"] == whole["rows"]);
   CHECK(contains(rest.errors, "resuming"));
+}
+
+TEST_CASE("a histogram figure that was begun is made anew, a finished one is read") {
+  const TemporaryFolder folder;
+  const std::string command = "reproduce fig5 " + kSmall + "--json --out fig5";
+  std::filesystem::create_directories(folder / "fig5/hist");
+  spill(folder / "fig5/hist/gradients.npy", "half");
+  const ProgramResult result = run_program(command, folder.path());
+  const nlohmann::json numbers = json_of(result);
+  REQUIRE(numbers["results"].size() == 3);
+  CHECK(numbers["results"][1]["iteration"] == 8);
+  CHECK(numbers["results"][1]["metric"] == "lsed:0:0.01");
+  CHECK(std::filesystem::exists(folder / "fig5/hist/figure.png"));
+  CHECK_FALSE(std::filesystem::exists(folder / "fig5/hist/gradients.npy"));
+  const ProgramResult again = run_program("reproduce fig5 " + kSmall + "--out fig5", folder.path());
+  CHECK(again.code == 0);
+  CHECK(contains(again.errors, "already done"));
+  CHECK(contains(again.output, "lsed:0:0.01"));
+  CHECK(contains(again.output, "generated glyphs"));
+}
+
+TEST_CASE("figure 9 is the curves of two runs, and a report") {
+  const TemporaryFolder folder;
+  const std::string command = "reproduce fig9 " + kSmall + "--episodes 15 --out fig9";
+  const ProgramResult result = run_program(command, folder.path());
+  INFO(result.errors);
+  REQUIRE(result.code == 0);
+  CHECK(contains(result.output, "LSED"));
+  const std::string csv = slurp(folder / "fig9/figure9.csv");
+  CHECK(std::count(csv.begin(), csv.end(), '\n') == 1 + 2 * 2 * 3);
+  for (const char* file : {"figure9.svg", "figure9.png", "report.html"}) {
+    CHECK(std::filesystem::exists(folder / "fig9" / file));
+  }
+  const nlohmann::json numbers = json_of(run_program(command + " --json", folder.path()));
+  CHECK(numbers["sed"]["episodes"] == 15);
+  CHECK(numbers["lsed"]["val_accuracy"].get<double>() > 0);
 }
 
 TEST_CASE("figure 8 is a sweep with its numbers") {
