@@ -12,10 +12,6 @@ struct Shape {
 constexpr Shape kShapes[] = {{1, 1},    {2, 3},     {63, 5},    {65, 16},
                              {700, 64}, {1500, 65}, {60001, 1}, {20000, 3}};
 
-Floats floats(std::int64_t count) {
-  return Floats(static_cast<std::size_t>(count));
-}
-
 struct Moments {
   Doubles mean, variance;
 };

@@ -16,26 +16,6 @@ using reference::Array;
 const ConvolutionExtents kCases[] = {{2, 28, 28, 1, 64}, {3, 21, 21, 3, 16}, {1, 2, 2, 1, 16},
                                      {2, 10, 7, 3, 48},  {4, 3, 3, 4, 16},   {2, 5, 40, 2, 32}};
 
-Array doubles(const Floats& values) {
-  return {values.begin(), values.end()};
-}
-
-Floats floats(std::int64_t count) {
-  return Floats(static_cast<std::size_t>(count));
-}
-
-/// |got - want| / |want| in the 2-norm.
-double relative_error(const Floats& got, const Array& want) {
-  REQUIRE(got.size() == want.size());
-  double difference = 0.0, norm = 0.0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    const double error = static_cast<double>(got[i]) - want[i];
-    difference += error * error;
-    norm += want[i] * want[i];
-  }
-  return difference == 0.0 ? 0.0 : std::sqrt(difference / norm);
-}
-
 /// A block run forward and backward by the kernels.
 struct Block {
   explicit Block(const ConvolutionExtents& extents)

@@ -44,6 +44,27 @@ inline Floats quarters(std::int64_t count, unsigned seed, int limit = 2) {
   return values;
 }
 
+/// `count` zeros.
+inline Floats floats(std::int64_t count) {
+  return Floats(static_cast<std::size_t>(count));
+}
+
+inline std::vector<double> doubles(const Floats& values) {
+  return {values.begin(), values.end()};
+}
+
+/// |got - want| / |want| in the 2-norm.
+inline double relative_error(const Floats& got, const std::vector<double>& want) {
+  REQUIRE(got.size() == want.size());
+  double difference = 0.0, norm = 0.0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const double error = static_cast<double>(got[i]) - want[i];
+    difference += error * error;
+    norm += want[i] * want[i];
+  }
+  return difference == 0.0 ? 0.0 : std::sqrt(difference / norm);
+}
+
 /// Equal bits, NaN included (any NaN equals any other).
 template <class T>
 bool same(const std::vector<T>& a, const std::vector<T>& b) {

@@ -10,9 +10,6 @@ struct Shape {
 };
 constexpr Shape kShapes[] = {{1, 1, 1}, {3, 2, 5}, {5, 7, 65}, {75, 5, 64}, {41, 21, 577}};
 
-Floats floats(std::int64_t count) {
-  return Floats(static_cast<std::size_t>(count));
-}
 double wide(float value) {
   return static_cast<double>(value);
 }

@@ -21,28 +21,8 @@ const ConvolutionExtents kCases[] = {{1, 1, 1, 16, 16},  {3, 3, 3, 48, 16},   {2
                                      {2, 10, 5, 16, 48}, {5, 4, 8, 16, 32},   {1, 14, 14, 64, 64},
                                      {7, 2, 2, 16, 16},  {1, 21, 21, 16, 16}, {1, 28, 28, 16, 16}};
 
-Array doubles(const Floats& values) {
-  return {values.begin(), values.end()};
-}
-
-Floats floats(std::int64_t count) {
-  return Floats(static_cast<std::size_t>(count));
-}
-
 reference::Convolution reference_shape(const ConvolutionExtents& e) {
   return {{e.images, e.height, e.width, e.channels}, e.filters};
-}
-
-/// |got - want| / |want| in the 2-norm.
-double relative_error(const Floats& got, const Array& want) {
-  REQUIRE(got.size() == want.size());
-  double difference = 0.0, norm = 0.0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    const double error = static_cast<double>(got[i]) - want[i];
-    difference += error * error;
-    norm += want[i] * want[i];
-  }
-  return difference == 0.0 ? 0.0 : std::sqrt(difference / norm);
 }
 
 /// Sums of K products make a relative 2-norm error of about 0.4 sqrt(K) roundings at most. Here the
