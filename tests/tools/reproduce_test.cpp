@@ -168,7 +168,7 @@ TEST_CASE("Ctrl-C stops the command and its training, which goes on where it was
 
 TEST_CASE("a histogram figure that was begun is made anew, a finished one is read") {
   const TemporaryFolder folder;
-  const std::string command = "reproduce fig5 " + kSmall + "--json --out fig5";
+  const std::string command = "reproduce fig5 --quick " + kSmall + "--json --out fig5";
   std::filesystem::create_directories(folder / "fig5/hist");
   spill(folder / "fig5/hist/gradients.npy", "half");
   const ProgramResult result = run_program(command, folder.path());
@@ -178,10 +178,12 @@ TEST_CASE("a histogram figure that was begun is made anew, a finished one is rea
   CHECK(numbers["results"][1]["metric"] == "lsed:0:0.01");
   CHECK(std::filesystem::exists(folder / "fig5/hist/figure.png"));
   CHECK_FALSE(std::filesystem::exists(folder / "fig5/hist/gradients.npy"));
-  const ProgramResult again = run_program("reproduce fig5 " + kSmall + "--out fig5", folder.path());
+  const ProgramResult again =
+      run_program("reproduce fig5 --quick " + kSmall + "--out fig5", folder.path());
   CHECK(again.code == 0);
   CHECK(contains(again.errors, "already done"));
   CHECK(contains(again.output, "lsed:0:0.01"));
+  CHECK_FALSE(contains(again.output, "--quick"));  // it changes nothing here
   CHECK(contains(again.output, "generated glyphs"));
 }
 
@@ -209,6 +211,7 @@ TEST_CASE("figure 8 is a sweep with its numbers") {
   INFO(result.errors);
   REQUIRE(result.code == 0);
   CHECK(contains(result.output, "lsed:16:0.01"));
+  CHECK(contains(result.output, "--quick: a small part"));
   CHECK(contains(result.output, "chosen by validation: lsed:"));
   CHECK(std::filesystem::exists(folder / "fig8/sweep/figure8.png"));
   CHECK(json_of(run_program(command + " --json", folder.path()))["cells"].size() == 4);
