@@ -76,6 +76,8 @@ fi
 check "tests" tests/run.sh
 check "tests, address and undefined-behaviour sanitizers" tests/run.sh --preset asan
 check "tests, thread sanitizer" tests/run.sh --preset tsan
+check "gradients of a whole 60-way batch with the f32 run's decisions" \
+  build/ci/tests/test_backend_ops --no-skip -tc="*whole 60-way batch*"
 check "training and evaluation, address and undefined-behaviour sanitizers" sanitized asan
 check "training and evaluation, thread sanitizer" sanitized tsan
 check "the same seed gives the same files" repeated
