@@ -1,5 +1,6 @@
 #include "tools/bench_ops.h"
 
+#include <algorithm>
 #include <functional>
 
 #include "engine/random.h"
@@ -19,10 +20,17 @@ class OpBench {
   OpBench(Backend& backend, const std::string& filter, int warm, int repeats)
       : backend_(backend), filter_(filter), warm_(warm), repeats_(repeats) {}
 
+  /// Whether any of the operations is asked for, so that its tensors are worth making.
+  bool wants(std::initializer_list<const char*> names) const {
+    return std::any_of(names.begin(), names.end(), [&](const std::string name) {
+      return name.find(filter_) != std::string::npos;
+    });
+  }
+
   /// `call` leaves only step memory behind.
   void add(const std::string& name, const Shape& shape, double flop, double moved,
            const std::function<void()>& call) {
-    if (name.find(filter_) == std::string::npos) return;
+    if (!wants({name.c_str()})) return;
     const Timing timing = time_calls(warm_, repeats_, [&](std::uint64_t) {
       call();
       backend_.end_step();
@@ -63,6 +71,9 @@ class OpBench {
 
 void add_convolutions(OpBench& bench, Backend& b, const BlockShape& s, std::int64_t images,
                       bool first) {
+  if (!bench.wants({"convolution", "convolution_backward_data", "convolution_backward_weight"})) {
+    return;
+  }
   const Tensor x = bench.random({images, s.side, s.side, s.channels});
   const Tensor w = bench.random({s.filters, 3, 3, s.channels});
   const Tensor y = bench.random({images, s.side, s.side, s.filters});
@@ -78,6 +89,9 @@ void add_convolutions(OpBench& bench, Backend& b, const BlockShape& s, std::int6
 }
 
 void add_normalization(OpBench& bench, Backend& b, const BlockShape& s, std::int64_t images) {
+  if (!bench.wants({"batch_statistics", "batch_norm_relu_pool", "batch_norm_relu_pool_backward"})) {
+    return;
+  }
   const Tensor x = bench.random({images, s.side, s.side, s.filters});
   const Tensor gamma = bench.constant({s.filters}, 0.5F);
   const Tensor beta = bench.constant({s.filters}, 0.0F);
@@ -107,6 +121,9 @@ void add_normalization(OpBench& bench, Backend& b, const BlockShape& s, std::int
 }
 
 void add_block(OpBench& bench, Backend& b, const BlockShape& s, std::int64_t images, bool first) {
+  if (!bench.wants({"conv_block_forward", "conv_block_forward_backward", "conv_block_inference"})) {
+    return;
+  }
   const Tensor x = bench.random({images, s.side, s.side, s.channels});
   const ConvBlockParameters parameters{.weight = bench.random({s.filters, 3, 3, s.channels}),
                                        .gamma = bench.constant({s.filters}, 0.5F),

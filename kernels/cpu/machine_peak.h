@@ -5,7 +5,7 @@
 
 namespace protolith::cpu {
 
-/// f32 FLOP/s of multiply-adds on all OpenMP threads; takes about 0.1 s.
+/// f32 FLOP/s of multiply-adds on all OpenMP threads; takes some 20 ms.
 double peak_flops();
 /// Bytes/s read plus written by a copy on all OpenMP threads; takes about 0.2 s and 256 MB.
 double copy_bandwidth();
