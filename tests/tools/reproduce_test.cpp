@@ -149,7 +149,7 @@ TEST_CASE("table 1 from training to text; a second call only reads; other settin
 
 TEST_CASE("Ctrl-C stops the command and its training, which goes on where it was") {
   const TemporaryFolder folder;
-  const std::string command = "reproduce table1 " + kSmall + "--episodes 30 --json --out ";
+  const std::string command = "reproduce table1 " + kSmall + "--episodes 15 --json --out ";
   const nlohmann::json whole =
       json_of(run_program(command + "'" + (folder / "whole").string() + "'"));
   const auto out = folder / "parts";
