@@ -153,14 +153,15 @@ std::string table(const nlohmann::json& results) {
          "the softmax\n";
 }
 
-void warn_of_nan(const std::vector<GradientRecord>& records) {
-  for (const GradientRecord& record : records) {
-    const std::int64_t nan = summarize(record.pairs).nan;
+void warn_of_nan(const nlohmann::json& results, const std::vector<GradientRecord>& records) {
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const auto nan = results[i]["nan"].get<std::int64_t>();
     if (nan == 0) continue;
-    warn(fmt::format(
-        "{}, iteration {}: {} of {} gradients are no numbers (NaN); shares, medians "
-        "and extremes leave them out",
-        to_string(record.metric), record.iteration, nan, record.pairs.softmax_gradient.size()));
+    warn(
+        fmt::format("{}, iteration {}: {} of {} gradients are no numbers (NaN); shares, medians "
+                    "and extremes leave them out",
+                    to_string(records[i].metric), records[i].iteration, nan,
+                    records[i].pairs.softmax_gradient.size()));
   }
 }
 
@@ -173,8 +174,8 @@ std::string episodes_in_words(const Dataset& dataset, const Config& config) {
 void finish(Collection& c, const Config& config, const std::string& failure) {
   const std::vector<RecordCounts> counts = count_records(c.backend, c.records);
   write_counts(c.folder, c.records, counts);
-  warn_of_nan(c.records);
   const nlohmann::json result{{"results", summaries(c.records)}, {"out", c.folder.string()}};
+  warn_of_nan(result["results"], c.records);
   if (c.flags.output.json) {
     print_json(result);
   } else {

@@ -68,10 +68,6 @@ std::vector<float> logarithms(const std::vector<float>& gradients) {
   return result;
 }
 
-std::string csv_number(double value) {
-  return std::isnan(value) ? "nan" : fmt::format("{}", value);
-}
-
 void append_rows(std::string& csv, const GradientRecord& record, const NamedCounts& named) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();

@@ -82,12 +82,11 @@ std::string csv_text(const std::string& text) {
   return "\"" + quoted + "\"";
 }
 
-/// The shortest text that reads back to `value`.
+}  // namespace
+
 std::string csv_number(double value) {
   return std::isnan(value) ? "nan" : fmt::format("{}", value);  // a NaN may have a sign
 }
-
-}  // namespace
 
 std::string to_csv(const Figure& figure) {
   std::string csv = "panel,series,x,x_upper,y,error\n";

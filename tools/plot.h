@@ -57,6 +57,9 @@ struct LineLook {
 };
 LineLook line_look(std::size_t index);
 
+/// The shortest text that reads back to `value`; "nan" for any NaN.
+std::string csv_number(double value);
+
 /// The numbers as CSV: a row per point with the columns panel, series, x, y, error; a bar has its
 /// lower and upper edge in x and x_upper.
 std::string to_csv(const Figure& figure);
