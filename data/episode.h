@@ -12,6 +12,7 @@ struct EpisodeShape {
   std::int32_t way = 0;
   std::int32_t shot = 0;
   std::int32_t query = 0;
+  friend bool operator==(const EpisodeShape&, const EpisodeShape&) = default;
 };
 
 /// One few-shot task as indices into a data set. Rows are class-major: way * shot support images,

@@ -39,13 +39,15 @@ std::vector<std::shared_ptr<Node>> topological_order(const std::shared_ptr<Node>
   return order;
 }
 
-void receive(Backend& backend, Node& node, Tensor contribution) {
+/// Parameters' gradients wait in `accumulations`, so that the backend may add them all at once.
+void receive(Backend& backend, Node& node, Tensor contribution,
+             std::vector<Accumulation>& accumulations) {
   PROTOLITH_CHECK(contribution.defined() && contribution.shape() == node.value.shape(),
                   "a backward function returned {} for an input of shape {}",
                   contribution.defined() ? to_string(contribution.shape()) : "nothing",
                   to_string(node.value.shape()));
   if (node.is_parameter) {
-    backend.accumulate(node.gradient, contribution);
+    accumulations.push_back({node.gradient, std::move(contribution)});
   } else if (node.gradient.defined()) {
     // Not in place: the first contribution may be shared with another node.
     node.gradient = backend.add(node.gradient, contribution);
@@ -98,7 +100,8 @@ void backward(Backend& backend, const Variable& root) {
   PROTOLITH_CHECK(!root.node_->consumed, "backward() was already called on this graph");
   Tensor seed = backend.empty(root.value().shape());
   backend.fill(seed, 1.0F);
-  receive(backend, *root.node_, std::move(seed));
+  std::vector<Accumulation> accumulations;
+  receive(backend, *root.node_, std::move(seed), accumulations);
   auto order = topological_order(root.node_);
   while (!order.empty()) {
     const std::shared_ptr<Node> node = std::move(order.back());
@@ -114,11 +117,12 @@ void backward(Backend& backend, const Variable& root) {
     node->backward = nullptr;
     for (std::size_t i = 0; i < gradients.size(); ++i) {
       if (node->inputs[i]->needs_gradient) {
-        receive(backend, *node->inputs[i], std::move(gradients[i]));
+        receive(backend, *node->inputs[i], std::move(gradients[i]), accumulations);
       }
     }
     node->inputs.clear();
   }
+  backend.accumulate(accumulations);
 }
 
 }  // namespace protolith

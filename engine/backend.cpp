@@ -1,5 +1,8 @@
 #include "engine/backend.h"
 
+#include <cmath>
+#include <utility>
+
 namespace protolith {
 
 float Backend::read_scalar(const Tensor& scalar) {
@@ -21,6 +24,60 @@ Tensor Backend::to_host(const Tensor& tensor) {
   Tensor target = Tensor::host(tensor.shape(), tensor.dtype());
   copy(tensor, target);
   return target;
+}
+
+AdamSchedule AdamSchedule::at(const AdamOptions& options, std::int64_t step) {
+  PROTOLITH_CHECK(step >= 1, "adam step {} must be at least 1", step);
+  const auto power = static_cast<double>(step);
+  const double correction1 = 1.0 - std::pow(static_cast<double>(options.beta1), power);
+  const double correction2 = 1.0 - std::pow(static_cast<double>(options.beta2), power);
+  return {static_cast<float>(static_cast<double>(options.learning_rate) / correction1),
+          static_cast<float>(1.0 / std::sqrt(correction2))};
+}
+
+void Backend::adam_step(const Tensor& parameters, const Tensor& gradients, const Tensor& m,
+                        const Tensor& v, const AdamOptions& options, std::int64_t step) {
+  const AdamSchedule values = AdamSchedule::at(options, step);
+  const Tensor schedule = empty({2}), failed = empty({1});
+  copy_from_host(&values, schedule);
+  fill(failed, 0.0F);
+  adam_step(parameters, gradients, m, v, options, schedule, failed);
+}
+
+void Backend::accumulate(std::span<const Accumulation> sums) {
+  for (const auto& [target, source] : sums) accumulate(target, source);
+}
+
+Tensor Backend::rows_backward(const Tensor& dy, const Shape& shape, std::int64_t begin) {
+  const std::int64_t end = begin + dy.shape()[0];
+  Tensor dx = empty(shape);
+  if (begin > 0) fill(dx.rows(0, begin), 0.0F);
+  if (end < shape[0]) fill(dx.rows(end, shape[0]), 0.0F);
+  copy(dy, dx.rows(begin, end));
+  return dx;
+}
+
+namespace {
+
+/// Work that is called anew at each run.
+class RepeatedWork : public Replay {
+ public:
+  RepeatedWork(Backend& backend, std::function<void()> work)
+      : backend_(backend), work_(std::move(work)) {}
+  void run() override {
+    work_();
+    backend_.end_step();
+  }
+
+ private:
+  Backend& backend_;
+  std::function<void()> work_;
+};
+
+}  // namespace
+
+std::unique_ptr<Replay> Backend::make_replay(std::function<void()> work) {
+  return std::make_unique<RepeatedWork>(*this, std::move(work));
 }
 
 namespace {

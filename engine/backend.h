@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "engine/tensor.h"
@@ -33,6 +35,29 @@ struct AdamOptions {
   float beta1 = 0.9F;
   float beta2 = 0.999F;
   float epsilon = 1e-8F;
+};
+
+/// What of an Adam step changes from one step to the next, computed in double. On a device it is an
+/// f32 tensor [2] in this order.
+struct AdamSchedule {
+  float step_size;             ///< learning_rate / (1 - beta1^step)
+  float deviation_correction;  ///< 1 / sqrt(1 - beta2^step)
+  /// Of the step number `step`, counted from 1. Throws Error when it is below 1.
+  static AdamSchedule at(const AdamOptions& options, std::int64_t step);
+};
+
+/// target += source, of equal shape.
+struct Accumulation {
+  Tensor target, source;
+};
+
+/// Device work that is done many times, in which nothing but the contents of persistent tensors
+/// changes from one run to the next.
+class Replay {
+ public:
+  virtual ~Replay() = default;
+  /// Does the work and ends the step.
+  virtual void run() = 0;
 };
 
 /// Batch statistics of batch norm, each [channels]; the variance is the biased one.
@@ -127,6 +152,10 @@ class Backend {
   /// Largest extent of step memory so far, in bytes, and how often it has grown.
   virtual std::size_t step_memory_bytes() const = 0;
   virtual std::uint64_t step_memory_growths() const = 0;
+  /// `work` as something to run again and again. It must read nothing back, and whatever differs
+  /// between runs must lie in persistent tensors: a backend may record the work once. The default
+  /// calls it at each run.
+  virtual std::unique_ptr<Replay> make_replay(std::function<void()> work);
   /// Copies between tensors of equal shape and type, to, from or within the device.
   virtual void copy(const Tensor& source, const Tensor& target) = 0;
   /// Fills `target` from `target.bytes()` bytes of host memory; the host may reuse them on return.
@@ -145,10 +174,14 @@ class Backend {
   virtual Tensor add(const Tensor& a, const Tensor& b) = 0;
   /// target += a.
   virtual void accumulate(const Tensor& target, const Tensor& a) = 0;
+  /// Several at once; a backend may do so in one launch.
+  virtual void accumulate(std::span<const Accumulation> sums);
   /// a * factor[0]; `factor` is a scalar on the device.
   virtual Tensor scale(const Tensor& a, const Tensor& factor) = 0;
   /// The mean of all elements, shape [1].
   virtual Tensor mean(const Tensor& a) = 0;
+  /// Zeros of `shape` but for rows [begin, begin + n), which are the n rows of `dy`.
+  virtual Tensor rows_backward(const Tensor& dy, const Shape& shape, std::int64_t begin);
   /// op(a) op(b) of matrices, op transposing where asked; strict f32.
   virtual Tensor matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) = 0;
 
@@ -248,9 +281,19 @@ class Backend {
   virtual Tensor histogram(const Tensor& values, const Tensor& edges, bool magnitudes) = 0;
 
   // --- optimizer and data ---
-  /// One step over flat buffers; `step` counts from 1.
+  /// One step over flat buffers, of betas and epsilon in `options` and an AdamSchedule in
+  /// `schedule` [2]; changes nothing unless failed[0] is 0.
   virtual void adam_step(const Tensor& parameters, const Tensor& gradients, const Tensor& m,
-                         const Tensor& v, const AdamOptions& options, std::int64_t step) = 0;
+                         const Tensor& v, const AdamOptions& options, const Tensor& schedule,
+                         const Tensor& failed) = 0;
+  /// The step number `step`, counted from 1.
+  void adam_step(const Tensor& parameters, const Tensor& gradients, const Tensor& m,
+                 const Tensor& v, const AdamOptions& options, std::int64_t step);
+  /// scores[slot[0]] = {loss[0], mean of hit}; failed[0] becomes 1 when the loss is not finite or
+  /// the slot is outside. scores [any, 2], slot i32 [1], failed [1], all persistent: that is how a
+  /// step's results wait on the device until somebody reads them.
+  virtual void record_scores(const Tensor& loss, const Tensor& hit, const Tensor& slot,
+                             const Tensor& scores, const Tensor& failed) = 0;
   /// table [rows, features], indices i32 [N] -> [N, features].
   virtual Tensor gather_rows(const Tensor& table, const Tensor& indices) = 0;
   /// images u8 [M,H,W,C], indices and turns i32 [N] -> f32 [N,H,W,C]; scale, shift [C].

@@ -24,12 +24,24 @@ float Adam::learning_rate(std::int64_t steps) const {
                     -static_cast<int>(std::min<std::int64_t>(halvings, 1000)));
 }
 
-void Adam::step() {
+AdamSchedule Adam::next() {
   AdamOptions now = options_;
   now.learning_rate = learning_rate(steps_);
-  ++steps_;
-  backend_.adam_step(parameters_.values(), parameters_.gradients(), m_, v_, now, steps_);
   parameters_.mark_changed();
+  return AdamSchedule::at(now, ++steps_);
+}
+
+void Adam::apply(const Tensor& schedule, const Tensor& failed) {
+  backend_.adam_step(parameters_.values(), parameters_.gradients(), m_, v_, options_, schedule,
+                     failed);
+}
+
+void Adam::step() {
+  const AdamSchedule values = next();
+  const Tensor schedule = backend_.empty({2}), failed = backend_.empty({1});
+  backend_.copy_from_host(&values, schedule);
+  backend_.fill(failed, 0.0F);
+  apply(schedule, failed);
 }
 
 void Adam::restore_steps(std::int64_t steps) {

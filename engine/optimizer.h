@@ -13,7 +13,11 @@ class Adam {
 
   /// Sets all gradients to 0.
   void zero_gradients();
-  /// Applies the accumulated gradients.
+  /// Counts one more step on the host and returns what changes with it.
+  AdamSchedule next();
+  /// Applies the accumulated gradients, on the device: Backend::adam_step().
+  void apply(const Tensor& schedule, const Tensor& failed);
+  /// Both at once.
   void step();
 
   /// The learning rate that the step after `steps` finished ones uses.

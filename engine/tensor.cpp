@@ -92,6 +92,12 @@ Tensor Tensor::rows(std::int64_t begin, std::int64_t end) const {
   return view(begin * (elements() / shape_[0]), Shape(used));
 }
 
+Tensor Tensor::viewed_as(DType dtype) const {
+  PROTOLITH_CHECK(size_of(dtype) == size_of(dtype_), "cannot view {} as {}", to_string(dtype_),
+                  to_string(dtype));
+  return {storage_, shape_, dtype, byte_offset_};
+}
+
 Tensor Tensor::view(std::int64_t offset, Shape shape) const {
   PROTOLITH_CHECK(offset >= 0 && shape.elements() <= elements() - offset,
                   "view of {} elements at {} in a tensor of shape {}", shape.elements(), offset,

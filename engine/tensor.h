@@ -103,6 +103,8 @@ class Tensor {
   Tensor reshaped(Shape shape) const;
   /// Elements [begin, end) along the first axis, sharing storage.
   Tensor rows(std::int64_t begin, std::int64_t end) const;
+  /// The same bytes as elements of another type of the same size.
+  Tensor viewed_as(DType dtype) const;
   /// `shape.elements()` elements starting at flat element `offset`, sharing storage.
   Tensor view(std::int64_t offset, Shape shape) const;
 

@@ -102,7 +102,6 @@ Variable Conv4::forward(const Variable& images, bool composed) {
     x = composed ? ops::conv_block_composed(backend_, x, block(i, kMomentum))
                  : ops::conv_block(backend_, x, block(i, kMomentum));
   }
-  ++batches_tracked_;
   parameters_.mark_changed();  // the running statistics are part of the prepared weights
   return ops::reshape(backend_, x, {images.value().shape()[0], features_});
 }

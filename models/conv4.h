@@ -48,8 +48,11 @@ class Conv4 {
   const ParameterBuffer& parameters() const noexcept { return parameters_; }
 
   /// Training: images [N,H,W,C] -> embeddings [N, features], with batch statistics, which also
-  /// update the running ones. `composed` takes the unfused operations.
+  /// update the running ones; device work only, see count_batch(). `composed` takes the unfused
+  /// operations.
   Variable forward(const Variable& images, bool composed = false);
+  /// One more training batch, in num_batches_tracked: forward() may be replayed by the device.
+  void count_batch() noexcept { ++batches_tracked_; }
   /// Evaluation with running statistics: an image's embedding is independent of the others.
   Tensor embed(const Tensor& images);
   /// Evaluation with the statistics of `images` themselves; leaves the running ones alone.

@@ -1,5 +1,6 @@
 #include "tools/learner.h"
 
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -54,33 +55,104 @@ Learner::Learner(Backend& backend, const Config& config, const Dataset& dataset)
       composed_(config.batch_norm == "composed"),
       images_(make_resident(backend, dataset)),
       model_(backend, encoder_options(config, dataset)),
-      optimizer_(backend, model_.parameters(), config.adam, config.lr_halve_every) {
+      optimizer_(backend, model_.parameters(), config.adam, config.lr_halve_every),
+      scores_(backend.persistent({kMaxPending, 2})),
+      failed_(backend.persistent({1})) {
   model_.initialize(config.seed,
                     config.bn_init == "ones" ? BatchNormInit::ones : BatchNormInit::uniform);
 }
 
+Learner::Inputs::Inputs(Backend& backend, const EpisodeShape& episode_shape)
+    : shape(episode_shape) {
+  const EpisodeLayout layout = layout_of(shape);
+  const std::int64_t count = layout.images();
+  const std::int64_t queries = count - layout.supports();
+  block = backend.persistent({2 * count + queries + 3}, DType::i32);
+  images = block.view(0, {count});
+  turns = block.view(count, {count});
+  labels = block.view(2 * count, {queries});
+  slot = block.view(2 * count + queries, {1});
+  schedule = block.view(2 * count + queries + 1, {2}).viewed_as(DType::f32);
+  host.reserve(static_cast<std::size_t>(block.elements()));
+}
+
+void Learner::Inputs::upload(Backend& backend, const Episode& episode, std::int64_t place,
+                             const AdamSchedule& now) {
+  host.clear();
+  for (const auto* part : {&episode.images, &episode.turns, &episode.labels}) {
+    host.insert(host.end(), part->begin(), part->end());
+  }
+  host.push_back(static_cast<std::int32_t>(place));
+  host.push_back(std::bit_cast<std::int32_t>(now.step_size));
+  host.push_back(std::bit_cast<std::int32_t>(now.deviation_correction));
+  PROTOLITH_CHECK(static_cast<std::int64_t>(host.size()) == block.elements(),
+                  "an episode of {} images and {} labels for {}-way {}-shot, {} queries",
+                  episode.images.size(), episode.labels.size(), shape.way, shape.shot, shape.query);
+  backend.copy_from_host(host.data(), block);
+}
+
+void Learner::prepare(const EpisodeShape& shape) {
+  if (inputs_ && inputs_->shape == shape) return;
+  replay_.reset();  // it refers to the inputs
+  inputs_ = std::make_unique<Inputs>(backend_, shape);
+  replay_ = backend_.make_replay([this] { compute({}); });
+}
+
+void Learner::compute(const Observer& observe) {
+  LossDiagnostics diagnostics;
+  ops::LeakySoftmaxLoss loss;
+  {
+    const Variable batch(backend_.episode_gather(images_.pixels, inputs_->images, inputs_->turns,
+                                                 images_.scale, images_.shift));
+    const Variable embeddings = model_.forward(batch, composed_);
+    loss = prototypical_loss(backend_, embeddings, inputs_->labels, layout_of(inputs_->shape),
+                             metric_, distance_, observe ? &diagnostics : nullptr);
+  }
+  if (observe) observe(diagnostics, inputs_->labels);
+  backend_.record_scores(loss.loss.value(), loss.hit, inputs_->slot, scores_, failed_);
+  optimizer_.zero_gradients();
+  backward(backend_, loss.loss);
+  optimizer_.apply(inputs_->schedule, failed_);
+}
+
+void Learner::submit(const Episode& episode, const EpisodeShape& shape, const Observer& observe) {
+  PROTOLITH_CHECK(pending_ < kMaxPending, "{} results wait: collect them first", pending_);
+  prepare(shape);
+  inputs_->upload(backend_, episode, pending_, optimizer_.next());
+  if (observe) {
+    compute(observe);
+    backend_.end_step();
+  } else {
+    replay_->run();
+  }
+  model_.count_batch();
+  ++pending_;
+}
+
+std::vector<Learner::StepResult> Learner::collect() {
+  std::vector<StepResult> results;
+  if (pending_ == 0) return results;
+  std::vector<float> scores(static_cast<std::size_t>(2 * pending_));
+  backend_.copy_to_host(scores_.rows(0, pending_), scores.data());
+  for (std::size_t i = 0; i < scores.size(); i += 2) {
+    results.push_back({scores[i], scores[i + 1]});
+    if (!std::isfinite(scores[i])) break;
+  }
+  pending_ = 0;
+  return results;
+}
+
+void check_loss(double loss) {
+  PROTOLITH_CHECK(std::isfinite(loss),
+                  "the loss became {}; use a lower learning rate (--lr) or check the data", loss);
+}
+
 Learner::StepResult Learner::step(const Episode& episode, const EpisodeShape& shape,
                                   const Observer& observe) {
-  StepResult result;
-  {
-    LossDiagnostics diagnostics;
-    const Variable batch(gather(backend_, images_, episode.images, episode.turns));
-    const Tensor labels = upload(backend_, episode.labels);
-    const Variable embeddings = model_.forward(batch, composed_);
-    const ops::LeakySoftmaxLoss loss =
-        prototypical_loss(backend_, embeddings, labels, layout_of(shape), metric_, distance_,
-                          observe ? &diagnostics : nullptr);
-    if (observe) observe(diagnostics, labels);
-    result.loss = backend_.read_scalar(loss.loss.value());
-    PROTOLITH_CHECK(std::isfinite(result.loss),
-                    "the loss became {}; use a lower learning rate (--lr) or check the data",
-                    result.loss);
-    result.accuracy = backend_.read_scalar(backend_.mean(loss.hit));
-    optimizer_.zero_gradients();
-    backward(backend_, loss.loss);
-  }
-  optimizer_.step();
-  backend_.end_step();
+  PROTOLITH_CHECK(pending_ == 0, "{} results wait: collect them first", pending_);
+  submit(episode, shape, observe);
+  const StepResult result = collect().front();
+  check_loss(result.loss);
   return result;
 }
 

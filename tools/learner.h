@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -47,13 +48,27 @@ class Learner {
 
   /// Initialises the model from config.seed.
   Learner(Backend& backend, const Config& config, const Dataset& dataset);
+  Learner(const Learner&) = delete;  // its replay refers to it
+  Learner& operator=(const Learner&) = delete;
 
   /// Called with an episode's diagnostics and labels before the parameters change; both are step
   /// memory.
   using Observer = std::function<void(const LossDiagnostics&, const Tensor& labels)>;
 
-  /// Forward, backward, Adam. The parameters are untouched when the loss is not finite: the step
-  /// throws Error. Observing changes no bit of the result.
+  /// Most steps whose results may wait on the device.
+  static constexpr std::int64_t kMaxPending = 1024;
+
+  /// Forward, backward, Adam; the results wait on the device until collect(). Once a loss is not
+  /// finite no step changes the parameters any more. Observing changes no bit of the result. Throws
+  /// Error when kMaxPending results wait.
+  void submit(const Episode& episode, const EpisodeShape& shape, const Observer& observe = {});
+  /// Results that wait.
+  std::int64_t pending() const noexcept { return pending_; }
+  /// The results of the steps since the last collect(), in order, up to the first whose loss is not
+  /// finite, that one included. Waits for the device.
+  std::vector<StepResult> collect();
+  /// One step and its result. Throws Error when the loss is not finite; the parameters are
+  /// untouched then.
   StepResult step(const Episode& episode, const EpisodeShape& shape, const Observer& observe = {});
 
   Conv4& model() noexcept { return model_; }
@@ -63,12 +78,38 @@ class Learner {
  private:
   Backend& backend_;
   Metric metric_;
+  /// What a step reads that changes from step to step, on the device as one block of 4-byte words,
+  /// so that one copy brings it there.
+  struct Inputs {
+    explicit Inputs(Backend& backend, const EpisodeShape& shape);
+    /// Fills the block for one step.
+    void upload(Backend& backend, const Episode& episode, std::int64_t slot,
+                const AdamSchedule& now);
+
+    EpisodeShape shape;
+    Tensor block, images, turns, labels, slot, schedule;
+    std::vector<std::int32_t> host;
+  };
+
+  /// Sets up the inputs and the replay for episodes of `shape`.
+  void prepare(const EpisodeShape& shape);
+  /// The step's device work.
+  void compute(const Observer& observe);
+
   DistanceMethod distance_;
   bool composed_;
   ResidentImages images_;
   Conv4 model_;
   Adam optimizer_;
+  Tensor scores_;  ///< [kMaxPending, 2]: loss and accuracy of the steps that wait
+  Tensor failed_;  ///< [1], not 0 once a loss was not finite
+  std::int64_t pending_ = 0;
+  std::unique_ptr<Inputs> inputs_;
+  std::unique_ptr<Replay> replay_;
 };
+
+/// Throws Error when `loss` is not finite, saying what to do.
+void check_loss(double loss);
 
 /// Scores of consecutive episodes.
 struct EpisodeScores {

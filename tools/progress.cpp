@@ -44,11 +44,13 @@ void Progress::start(std::string label, std::int64_t done) {
   drawn_ = -std::numeric_limits<double>::infinity();  // so that the first update shows
 }
 
+bool Progress::wants_update() const {
+  return style_ == Style::live && clock_() - drawn_ >= kRedrawSeconds;
+}
+
 void Progress::update(const ProgressState& state) {
-  if (style_ != Style::live) return;
-  const double now = clock_();
-  if (now - drawn_ < kRedrawSeconds) return;
-  drawn_ = now;
+  if (!wants_update()) return;
+  drawn_ = clock_();
   std::string text = fmt::format("{}: {}", label_, state.done);
   if (state.total > 0) text += fmt::format("/{}", state.total);
   text += fmt::format(" {}", state.unit);

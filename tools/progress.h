@@ -35,6 +35,8 @@ class Progress {
 
   /// Starts the clock of the rate and of the time left. `done`: units of an earlier run.
   void start(std::string label, std::int64_t done = 0);
+  /// Whether an update() now would be drawn.
+  bool wants_update() const;
   /// Redraws the live line, at most ten times a second.
   void update(const ProgressState& state);
   /// "4.3 episodes/s, 35 min 00 s left", for the end of a line that stays: the rate since start()

@@ -146,17 +146,31 @@ Learner::Observer Trainer::observer() {
 
 void Trainer::train_episode() {
   const auto index = static_cast<std::uint64_t>(state_.episodes);
-  try {
-    const Learner::StepResult result =
-        learner_.step(training_.sample(index), training_.shape(), observer());
+  learner_.submit(training_.sample(index), training_.shape(), observer());
+  ++state_.episodes;
+}
+
+bool Trainer::scores_are_due(const Progress& progress) const {
+  // On the host reading costs nothing; a device should not wait for us at every step.
+  return backend_.device().type == DeviceType::cpu || learner_.pending() == Learner::kMaxPending ||
+         state_.episodes % config_.epoch_episodes == 0 || state_.episodes == episode_limit() ||
+         progress.wants_update();
+}
+
+void Trainer::collect_scores() {
+  std::int64_t episode = state_.episodes - learner_.pending();
+  for (const Learner::StepResult& result : learner_.collect()) {
+    ++episode;
+    try {
+      check_loss(result.loss);
+    } catch (const Error& error) {
+      throw Error(
+          fmt::format("training episode {}: {} (checkpoints of the last finished epoch stay "
+                      "in {})",
+                      episode, error.what(), folder_.path().string()));
+    }
     state_.loss_sum += result.loss;
     state_.accuracy_sum += result.accuracy;
-    ++state_.episodes;
-  } catch (const Error& error) {
-    throw Error(
-        fmt::format("training episode {}: {} (checkpoints of the last finished epoch stay "
-                    "in {})",
-                    index + 1, error.what(), folder_.path().string()));
   }
 }
 
@@ -259,11 +273,14 @@ Trainer::Outcome Trainer::run(Progress& progress, const std::function<bool()>& s
   auto epoch_start = Clock::now();
   while (!has_ended()) {
     if (stop()) {
+      collect_scores();
       save_last();
       progress.finish();
       return Outcome::interrupted;
     }
     train_episode();
+    if (!scores_are_due(progress)) continue;
+    collect_scores();
     progress.update(progress_state());
     if (state_.episodes % config_.epoch_episodes == 0) {
       finish_epoch(progress, seconds_since(epoch_start));

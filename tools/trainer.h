@@ -49,6 +49,11 @@ class Trainer {
   /// What records the next episode's histograms; empty where none are due.
   Learner::Observer observer();
   void train_episode();
+  /// Whether to wait for the device now for the results of the steps since the last time.
+  bool scores_are_due(const Progress& progress) const;
+  /// Adds those results to the epoch's sums. Throws Error naming the episode whose loss was not
+  /// finite.
+  void collect_scores();
   /// Validation loss and accuracy of an epoch.
   struct Validation {
     Estimate loss, accuracy;

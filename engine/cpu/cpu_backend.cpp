@@ -4,6 +4,7 @@
 #include <openblas-openmp/cblas.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "engine/expect.h"
@@ -121,15 +122,37 @@ Tensor CpuBackend::convolution_backward_weight(const Tensor& x, const Tensor& dy
 }
 
 void CpuBackend::adam_step(const Tensor& parameters, const Tensor& gradients, const Tensor& m,
-                           const Tensor& v, const AdamOptions& options, std::int64_t step) {
+                           const Tensor& v, const AdamOptions& options, const Tensor& schedule,
+                           const Tensor& failed) {
   expect_tensor(parameters, "adam parameters", device());
   expect_shape(gradients, "adam gradients", device(), parameters.shape());
   expect_shape(m, "adam m", device(), parameters.shape());
   expect_shape(v, "adam v", device(), parameters.shape());
-  PROTOLITH_CHECK(step >= 1, "adam step {} must be at least 1", step);
+  expect_shape(schedule, "adam schedule", device(), {2});
+  expect_shape(failed, "adam failed", device(), {1});
+  if (*failed.data<float>() != 0.0F) return;
+  const float* const now = schedule.data<float>();
   cpu::adam_step(parameters.data<float>(), gradients.data<float>(), m.data<float>(),
                  v.data<float>(), parameters.elements(),
-                 {options.learning_rate, options.beta1, options.beta2, options.epsilon, step});
+                 {options.beta1, options.beta2, options.epsilon, now[0], now[1]});
+}
+
+void CpuBackend::record_scores(const Tensor& loss, const Tensor& hit, const Tensor& slot,
+                               const Tensor& scores, const Tensor& failed) {
+  expect_shape(loss, "score loss", device(), {1});
+  expect_rank(hit, "score hit", device(), 1);
+  expect_shape(slot, "score slot", device(), {1}, DType::i32);
+  expect_rank(scores, "scores", device(), 2);
+  expect_shape(scores, "scores", device(), {scores.shape()[0], 2});
+  expect_shape(failed, "score failed", device(), {1});
+  const std::int32_t place = *slot.data<std::int32_t>();
+  const float value = *loss.data<float>();
+  const bool inside = place >= 0 && place < scores.shape()[0];
+  if (!inside || !std::isfinite(value)) *failed.data<float>() = 1.0F;
+  if (!inside) return;
+  float* const row = scores.data<float>() + 2 * place;
+  row[0] = value;
+  row[1] = *mean(hit).data<float>();
 }
 
 Tensor CpuBackend::gather_rows(const Tensor& table, const Tensor& indices) {

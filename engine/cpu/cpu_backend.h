@@ -98,7 +98,10 @@ class CpuBackend final : public Backend {
   Tensor histogram(const Tensor& values, const Tensor& edges, bool magnitudes) override;
 
   void adam_step(const Tensor& parameters, const Tensor& gradients, const Tensor& m,
-                 const Tensor& v, const AdamOptions& options, std::int64_t step) override;
+                 const Tensor& v, const AdamOptions& options, const Tensor& schedule,
+                 const Tensor& failed) override;
+  void record_scores(const Tensor& loss, const Tensor& hit, const Tensor& slot,
+                     const Tensor& scores, const Tensor& failed) override;
   Tensor gather_rows(const Tensor& table, const Tensor& indices) override;
   Tensor episode_gather(const Tensor& images, const Tensor& indices, const Tensor& turns,
                         const Tensor& scale, const Tensor& shift) override;

@@ -10,13 +10,9 @@ Variable reshape(Backend&, const Variable& x, Shape shape) {
 }
 
 Variable rows(Backend& backend, const Variable& x, std::int64_t begin, std::int64_t end) {
-  auto back = [&backend, shape = x.value().shape(), begin,
-               end](const Tensor& dy) -> std::vector<Tensor> {
-    Tensor dx = backend.empty(shape);
-    if (begin > 0) backend.fill(dx.rows(0, begin), 0.0F);
-    if (end < shape[0]) backend.fill(dx.rows(end, shape[0]), 0.0F);
-    backend.copy(dy, dx.rows(begin, end));
-    return {dx};
+  auto back = [&backend, shape = x.value().shape(),
+               begin](const Tensor& dy) -> std::vector<Tensor> {
+    return {backend.rows_backward(dy, shape, begin)};
   };
   return Variable::result(x.value().rows(begin, end), {x}, std::move(back));
 }

@@ -61,17 +61,12 @@ namespace {
 HWY_EXPORT(adam_range);
 
 AdamCoefficients coefficients(const AdamStep& step) {
-  const auto power = static_cast<double>(step.step);
-  const double beta1 = static_cast<double>(step.beta1);
-  const double beta2 = static_cast<double>(step.beta2);
-  const double correction1 = 1.0 - std::pow(beta1, power);
-  const double correction2 = 1.0 - std::pow(beta2, power);
   return {.beta1 = step.beta1,
-          .one_minus_beta1 = static_cast<float>(1.0 - beta1),
+          .one_minus_beta1 = static_cast<float>(1.0 - static_cast<double>(step.beta1)),
           .beta2 = step.beta2,
-          .one_minus_beta2 = static_cast<float>(1.0 - beta2),
-          .step_size = static_cast<float>(static_cast<double>(step.learning_rate) / correction1),
-          .deviation_correction = static_cast<float>(1.0 / std::sqrt(correction2)),
+          .one_minus_beta2 = static_cast<float>(1.0 - static_cast<double>(step.beta2)),
+          .step_size = step.step_size,
+          .deviation_correction = step.deviation_correction,
           .epsilon = step.epsilon};
 }
 }  // namespace

@@ -7,13 +7,13 @@
 namespace protolith::cpu {
 
 struct AdamStep {
-  float learning_rate, beta1, beta2, epsilon;
-  std::int64_t step;  ///< 1 for the first step
+  float beta1, beta2, epsilon;
+  float step_size;             ///< learning_rate / (1 - beta1^step)
+  float deviation_correction;  ///< 1 / sqrt(1 - beta2^step)
 };
 
 /// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
-/// parameter -= learning_rate / (1 - beta1^step) * m / (sqrt(v / (1 - beta2^step)) + epsilon).
-/// The bias corrections are computed in double.
+/// parameter -= step_size * m / (sqrt(v) * deviation_correction + epsilon).
 void adam_step(float* parameters, const float* gradients, float* m, float* v, std::int64_t count,
                AdamStep step);
 

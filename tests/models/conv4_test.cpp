@@ -78,6 +78,7 @@ TEST_CASE("the state goes out in PyTorch's layout and comes back the same") {
   Conv4 model(*backend, kSmall);
   model.initialize(1, BatchNormInit::uniform);
   model.forward(Variable(images(6, kSmall)));
+  model.count_batch();
   const auto state = model.state();
   CHECK(state.size() == 4 * 7);
   CHECK(state.at("encoder.1.0.weight").shape() == Shape{8, 8, 3, 3});

@@ -1,0 +1,68 @@
+// One training step at a time, its results at once or later.
+#include "tools/learner.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "tools/session.h"
+
+namespace protolith::testing {
+namespace {
+
+const Dataset& glyphs() {
+  static const Dataset dataset = open_dataset("synthetic", {.use_cache = false});
+  return dataset;
+}
+
+Config small_config() {
+  Config config;
+  config.last_pool = false;
+  config.metric = Metric::parse("lsed");
+  return config;
+}
+
+}  // namespace
+
+TEST_CASE("steps whose results are collected later are the same steps") {
+  const EpisodeSampler sampler(glyphs().classes(Split::train), {5, 1, 2}, 1, Split::train);
+  const auto backend = open_backend(small_config());
+  Learner one(*backend, small_config(), glyphs()), other(*backend, small_config(), glyphs());
+  for (std::uint64_t i = 0; i < 3; ++i) other.submit(sampler.sample(i), sampler.shape());
+  CHECK(other.pending() == 3);
+  CHECK_THROWS_AS(other.step(sampler.sample(3), sampler.shape()), Error);
+  const auto results = other.collect();
+  REQUIRE(results.size() == 3);
+  CHECK(other.pending() == 0);
+  CHECK(other.collect().empty());
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    const Learner::StepResult result = one.step(sampler.sample(i), sampler.shape());
+    CHECK(result.loss == results[i].loss);
+    CHECK(result.accuracy == results[i].accuracy);
+  }
+  const auto values = [](Learner& learner) {
+    const auto span = learner.model().parameters().values().host_span<float>();
+    return std::vector<float>(span.begin(), span.end());
+  };
+  CHECK(values(one) == values(other));
+}
+
+TEST_CASE("a loss that is not finite ends the collection and stops the optimizer") {
+  Config config = small_config();
+  config.adam.learning_rate = 1e30F;
+  const EpisodeSampler sampler(glyphs().classes(Split::train), {5, 1, 2}, 1, Split::train);
+  const auto backend = open_backend(config);
+  Learner learner(*backend, config, glyphs());
+  for (std::uint64_t i = 0; i < 6; ++i) learner.submit(sampler.sample(i), sampler.shape());
+  const Tensor before = backend->to_host(learner.model().parameters().values());
+  const auto results = learner.collect();
+  REQUIRE(results.size() < 6);
+  CHECK(std::isfinite(results.front().loss));
+  CHECK(!std::isfinite(results.back().loss));
+  CHECK_THROWS_AS(learner.step(sampler.sample(6), sampler.shape()), Error);
+  const Tensor after = backend->to_host(learner.model().parameters().values());
+  CHECK(std::memcmp(before.raw(), after.raw(), before.bytes()) == 0);
+}
+
+}  // namespace protolith::testing
