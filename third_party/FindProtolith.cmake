@@ -49,16 +49,43 @@ if(_missing)
 endif()
 set(Protolith_FOUND TRUE)
 
-# PROTOLITH_CUDA: AUTO looks for a toolkit, ON requires one, OFF does not look.
-set(PROTOLITH_CUDA_FOUND FALSE)
+# CUDA. Where its headers and cuDNN's are, the tests build the CUDA backend with stand-ins for its
+# libraries, whatever PROTOLITH_CUDA says: PROTOLITH_CUDA_HEADERS_FOUND and Protolith::cuda_headers.
+# PROTOLITH_CUDA: AUTO builds the backend where there is all it needs, ON requires that, OFF does
+# not: PROTOLITH_CUDA_FOUND, the targets of FindCUDAToolkit and Protolith::cudnn.
 if(NOT PROTOLITH_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "PROTOLITH_CUDA is '${PROTOLITH_CUDA}': must be AUTO, ON or OFF")
 endif()
-if(NOT PROTOLITH_CUDA STREQUAL "OFF")
-  find_package(CUDAToolkit QUIET)
-  set(PROTOLITH_CUDA_FOUND ${CUDAToolkit_FOUND})
-  if(PROTOLITH_CUDA STREQUAL "ON" AND NOT PROTOLITH_CUDA_FOUND)
-    message(FATAL_ERROR "PROTOLITH_CUDA is ON but no CUDA toolkit was found. Put nvcc on the PATH or "
-                        "set CUDAToolkit_ROOT, or configure with PROTOLITH_CUDA=OFF.")
+find_package(CUDAToolkit 12.8 QUIET)
+if(CUDAToolkit_FOUND)
+  find_path(PROTOLITH_cudnn_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  find_library(PROTOLITH_cudnn_cudnn cudnn HINTS ${CUDAToolkit_LIBRARY_DIR}
+               ${CUDAToolkit_LIBRARY_ROOT}/lib)
+  mark_as_advanced(PROTOLITH_cudnn_INCLUDE PROTOLITH_cudnn_cudnn)
+endif()
+
+set(PROTOLITH_CUDA_HEADERS_FOUND FALSE)
+if(CUDAToolkit_FOUND AND PROTOLITH_cudnn_INCLUDE)
+  set(PROTOLITH_CUDA_HEADERS_FOUND TRUE)
+  if(NOT TARGET Protolith::cuda_headers)
+    add_library(Protolith::cuda_headers INTERFACE IMPORTED)
+    set_target_properties(Protolith::cuda_headers PROPERTIES INTERFACE_SYSTEM_INCLUDE_DIRECTORIES
+      "${CUDAToolkit_INCLUDE_DIRS};${PROTOLITH_cudnn_INCLUDE}")
   endif()
+endif()
+
+set(PROTOLITH_CUDA_FOUND FALSE)
+if(NOT PROTOLITH_CUDA STREQUAL "OFF")
+  if(PROTOLITH_CUDA_HEADERS_FOUND AND PROTOLITH_cudnn_cudnn AND CUDAToolkit_NVCC_EXECUTABLE)
+    set(PROTOLITH_CUDA_FOUND TRUE)
+  elseif(PROTOLITH_CUDA STREQUAL "ON")
+    message(FATAL_ERROR
+      "PROTOLITH_CUDA is ON but the CUDA toolkit (12.8 or newer) or cuDNN (9.8 or newer) was not "
+      "found. Put nvcc on the PATH or set CUDAToolkit_ROOT, or configure with PROTOLITH_CUDA=OFF.")
+  endif()
+endif()
+if(PROTOLITH_CUDA_FOUND AND NOT TARGET Protolith::cudnn)
+  add_library(Protolith::cudnn INTERFACE IMPORTED)
+  set_target_properties(Protolith::cudnn PROPERTIES
+    INTERFACE_LINK_LIBRARIES "${PROTOLITH_cudnn_cudnn};Protolith::cuda_headers")
 endif()

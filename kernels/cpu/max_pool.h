@@ -6,12 +6,11 @@
 
 #include <cstdint>
 
+#include "kernels/image_extents.h"
+
 namespace protolith::cpu {
 
-/// Extents of the input of a 2x2 pool: [images, height, width, channels].
-struct ImageExtents {
-  std::int64_t images, height, width, channels;
-};
+using protolith::ImageExtents;
 
 /// x [N,H,W,C] -> y, winner [N, H/2, W/2, C] (floor); `height` and `width` at least 2.
 void max_pool_forward(const float* x, float* y, std::uint8_t* winner, ImageExtents x_extents);
