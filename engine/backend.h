@@ -309,4 +309,15 @@ enum class CpuConvolution : std::uint8_t { winograd, direct };
 std::unique_ptr<Backend> make_cpu_backend(int threads = 0,
                                           CpuConvolution convolution = CpuConvolution::winograd);
 
+/// Who computes a block's batch norm on CUDA: cuDNN, or kernels fused with ReLU and pool.
+enum class CudaBatchNorm : std::uint8_t { cudnn, fused };
+
+struct CudaOptions {
+  int index = 0;              ///< the device's number
+  bool tf32 = true;           ///< convolutions may round their inputs to TF32
+  bool deterministic = true;  ///< the same bits at every run
+  bool graph = true;          ///< replays are CUDA graphs
+  CudaBatchNorm batch_norm = CudaBatchNorm::cudnn;
+};
+
 }  // namespace protolith

@@ -1,5 +1,8 @@
 #include "engine/expect.h"
 
+#include <cmath>
+#include <limits>
+
 namespace protolith {
 
 void expect_tensor(const Tensor& tensor, std::string_view name, Device device, DType dtype) {
@@ -41,6 +44,16 @@ Shape pooled_shape(const Shape& x) {
   PROTOLITH_CHECK(x.rank() == 4 && x[1] >= 2 && x[2] >= 2,
                   "a 2x2 pool needs images of at least 2x2 pixels (NHWC), got {}", to_string(x));
   return {x[0], x[1] / 2, x[2] / 2, x[3]};
+}
+
+void expect_edges(std::span<const float> edges, std::int64_t values) {
+  PROTOLITH_CHECK(edges.size() >= 2, "a histogram of {} edges has no bin", edges.size());
+  PROTOLITH_CHECK(values <= std::numeric_limits<std::int32_t>::max(),
+                  "a histogram of {} values: its counts are 32-bit", values);
+  for (std::size_t i = 0; i < edges.size(); ++i) {
+    PROTOLITH_CHECK(std::isfinite(edges[i]) && (i == 0 || edges[i - 1] < edges[i]),
+                    "histogram edge {} is {}: edges must be finite and ascending", i, edges[i]);
+  }
 }
 
 }  // namespace protolith

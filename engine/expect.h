@@ -1,6 +1,7 @@
 // Argument checks shared by the backends: each throws Error naming the argument and what was wrong.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "engine/tensor.h"
@@ -23,5 +24,7 @@ Shape convolution_shape(const Shape& x, const Shape& weight, std::int64_t stride
                         std::int64_t padding);
 /// [N, H/2, W/2, C]; throws Error when an image side is below 2.
 Shape pooled_shape(const Shape& x);
+/// A histogram's edges: two or more finite ascending numbers; its counts of `values` are 32-bit.
+void expect_edges(std::span<const float> edges, std::int64_t values);
 
 }  // namespace protolith

@@ -110,7 +110,7 @@ int bench(const BenchFlags& flags) {
       all.begin(), all.end(), [&](const Workload& w) { return w.name == flags.workload; });
   Config config = flags.config.over(Config{});
   config.last_pool = workload.last_pool;
-  const std::unique_ptr<Backend> backend = open_backend(config);
+  const std::unique_ptr<Backend> backend = open_backend(config, flags.output.quiet);
   PROTOLITH_CHECK_USAGE(flags.filter.empty() || flags.what == "ops",
                         "--filter {}: only bench ops has operations to choose from", flags.filter);
   if (flags.what == "ops") return bench_ops(*backend, workload, flags);

@@ -35,17 +35,20 @@ struct Config {
   std::int64_t lr_halve_every = 2000;  ///< episodes; 0: never
   bool trainval = false;               ///< train on the training and validation classes together
 
-  std::string bn_init = "uniform";   ///< gamma: "uniform" in [0, 1) or "ones"
-  std::string bn_eval = "running";   ///< statistics in evaluation: "running" or "episode"
-  std::string batch_norm = "fused";  ///< "fused" (with ReLU and pool) or "composed"
-  bool last_pool = true;             ///< the fourth block's pool
+  std::string bn_init = "uniform";  ///< gamma: "uniform" in [0, 1) or "ones"
+  std::string bn_eval = "running";  ///< statistics in evaluation: "running" or "episode"
+  /// "fused" (with ReLU and pool), "cudnn", "composed" of single operations, or "auto": cudnn on
+  /// CUDA, fused on the CPU.
+  std::string batch_norm = "auto";
+  bool last_pool = true;  ///< the fourth block's pool
 
   std::string device = "auto";
   int threads = 0;  ///< 0: one per core
   std::uint64_t seed = 1;
-  std::string precision = "fp32";
+  std::string precision = "auto";  ///< of convolutions: "fp32", "tf32", "auto": tf32 on CUDA
   CpuConvolution convolution = CpuConvolution::winograd;  ///< of fused blocks, on the CPU
   bool deterministic = true;
+  bool graph = true;  ///< a training step on CUDA is one graph launch
 };
 
 }  // namespace protolith

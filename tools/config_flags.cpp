@@ -14,7 +14,8 @@ namespace {
 void add_flag(CLI::App& command, const ConfigOption& option, const Config* shown) {
   CLI::Option* flag = nullptr;
   if (option.type == OptionType::toggle) {
-    flag = command.add_flag(option.flag(), option.help);
+    const std::string name = option.flag();
+    flag = command.add_flag(fmt::format("{},!--no-{}", name, name.substr(2)), option.help);
   } else {
     flag = command.add_option(option.flag(), option.help);
     flag->type_name(option.values);

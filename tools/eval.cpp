@@ -174,7 +174,8 @@ int eval(const EvalFlags& flags) {
       flags.bn_eval.empty() || flags.bn_eval == "running" || flags.bn_eval == "episode",
       "--bn-eval {}: must be running or episode", flags.bn_eval);
   const InterruptGuard interrupt;
-  const std::unique_ptr<Backend> backend = open_backend(flags.config.over(Config{}));
+  const std::unique_ptr<Backend> backend =
+      open_backend(flags.config.over(Config{}), flags.output.quiet);
   // Every model first: a typing error must not cost an evaluation.
   Candidate first = open_candidate(*backend, flags.model);
   std::optional<Candidate> second;

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "engine/backend.h"
+#include "engine/cuda_loader.h"
 #include "tools/command.h"
 
 namespace protolith {
@@ -38,14 +39,24 @@ nlohmann::json libraries() {
 }
 
 nlohmann::json devices() {
+  std::string cuda = cuda_obstacle();
+  bool available = false;
+  if (cuda.empty()) {
+    try {
+      cuda = load_cuda_backend({})->description();
+      available = true;
+    } catch (const Error& error) {
+      cuda = error.what();
+    }
+  }
   return nlohmann::json::array({
       {{"name", "cpu"},
        {"available", true},
        {"description", make_cpu_backend()->description()},
        {"cores", std::thread::hardware_concurrency()}},
       {{"name", "cuda"},
-       {"available", false},
-       {"description", "not built: this version computes on the CPU only"}},
+       {"available", available},
+       {"description", available ? cuda : "not available: " + cuda}},
   });
 }
 
@@ -53,7 +64,9 @@ nlohmann::json collect() {
   return {{"version", PROTOLITH_VERSION},
           {"compiler", compiler()},
           {"build",
-           {{"type", PROTOLITH_BUILD_TYPE}, {"sanitizers", PROTOLITH_SANITIZERS}, {"cuda", false}}},
+           {{"type", PROTOLITH_BUILD_TYPE},
+            {"sanitizers", PROTOLITH_SANITIZERS},
+            {"cuda", PROTOLITH_HAS_CUDA != 0}}},
           {"devices", devices()},
           {"libraries", libraries()}};
 }

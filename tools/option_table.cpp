@@ -241,8 +241,9 @@ void add_model_options(std::vector<ConfigOption>& options) {
       "what metric temperature divides SED by"));
   options.push_back(distance_option());
   options.push_back(choice(
-      "batch_norm", group, [](auto& c) -> auto& { return c.batch_norm; }, {"fused", "composed"},
-      "batch norm in one pass with ReLU and pool, or op by op"));
+      "batch_norm", group, [](auto& c) -> auto& { return c.batch_norm; },
+      {"auto", "fused", "cudnn", "composed"},
+      "of blocks: fused with ReLU and pool, cuDNN's, or single operations; auto: cudnn on CUDA"));
   options.push_back(choice(
       "bn_eval", group, [](auto& c) -> auto& { return c.bn_eval; }, {"running", "episode"},
       "batch-norm statistics in evaluation"));
@@ -327,12 +328,15 @@ void add_device_options(std::vector<ConfigOption>& options) {
       "seed", group, [](auto& c) -> auto& { return c.seed; }, 0,
       std::numeric_limits<std::int64_t>::max(), "of everything random"));
   options.push_back(choice(
-      "precision", group, [](auto& c) -> auto& { return c.precision; }, {"fp32"},
-      "of convolutions and matrix products"));
+      "precision", group, [](auto& c) -> auto& { return c.precision; }, {"auto", "fp32", "tf32"},
+      "of convolutions; auto: tf32 on CUDA, fp32 on the CPU. Distances are always fp32"));
   options.push_back(convolution_option());
   options.push_back(boolean(
       "deterministic", group, OptionType::toggle, [](auto& c) -> auto& { return c.deterministic; },
-      "same seed, device and threads: same bits (default; =off: need not)"));
+      "same seed, device and threads: same bits (default)"));
+  options.push_back(boolean(
+      "graph", group, OptionType::toggle, [](auto& c) -> auto& { return c.graph; },
+      "a training step on CUDA is one graph launch (default)"));
 }
 
 std::vector<ConfigOption> make_options() {

@@ -52,7 +52,7 @@ ReproduceOptions checked_options(const ReproduceFlags& flags) {
 
 /// What decides the numbers, and so must stay while a folder fills.
 nlohmann::json settings_of(const ReproduceOptions& options) {
-  static const std::set<std::string> kFree{"device", "threads", "deterministic"};
+  static const std::set<std::string> kFree{"device", "threads", "deterministic", "graph"};
   nlohmann::json settings{{"target", options.target}, {"quick", options.quick}};
   for (const Assignment& flag : options.flags) {
     if (!kFree.contains(flag.option->key)) settings[flag.option->key] = flag.value;

@@ -5,13 +5,49 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "engine/cuda_loader.h"
+
 namespace protolith {
 
-std::unique_ptr<Backend> open_backend(const Config& config) {
-  PROTOLITH_CHECK_USAGE(config.device == "auto" || config.device == "cpu",
-                        "--device {}: this build computes on the CPU only; use --device cpu",
-                        config.device);
+namespace {
+
+std::unique_ptr<Backend> open_cpu(const Config& config) {
+  PROTOLITH_CHECK_USAGE(config.batch_norm != "cudnn",
+                        "--batch-norm cudnn: cuDNN computes on CUDA devices only");
+  PROTOLITH_CHECK_USAGE(config.precision != "tf32",
+                        "--precision tf32: CUDA devices compute in it, the CPU computes in fp32");
   return make_cpu_backend(config.threads, config.convolution);
+}
+
+std::unique_ptr<Backend> open_cuda(const Config& config) {
+  CudaOptions options;
+  if (const auto colon = config.device.find(':'); colon != std::string::npos) {
+    options.index = std::stoi(config.device.substr(colon + 1));
+  }
+  options.tf32 = config.precision != "fp32";
+  options.deterministic = config.deterministic;
+  options.graph = config.graph;
+  options.batch_norm = config.batch_norm == "fused" ? CudaBatchNorm::fused : CudaBatchNorm::cudnn;
+  return load_cuda_backend(options);
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> open_backend(const Config& config, bool quiet) {
+  if (config.device == "cpu") return open_cpu(config);
+  if (config.device != "auto") return open_cuda(config);
+  std::string obstacle = cuda_obstacle();
+  if (obstacle.empty()) {
+    try {
+      return open_cuda(config);
+    } catch (const Error& error) {
+      obstacle = error.what();
+    }
+  }
+  if (!quiet) {
+    std::fputs(fmt::format("protolith: computing on the CPU: {}\n", obstacle).c_str(), stderr);
+  }
+  return open_cpu(config);
 }
 
 Dataset open_data(const std::string& spec, bool quiet) {

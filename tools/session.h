@@ -10,8 +10,10 @@
 
 namespace protolith {
 
-/// The backend that config.device names. Throws UsageError when it cannot be had.
-std::unique_ptr<Backend> open_backend(const Config& config);
+/// The backend that config.device names; `auto` is CUDA where it works, else the CPU, and says why
+/// on stderr unless `quiet`. Throws UsageError when settings do not fit the device, Error when it
+/// cannot be had.
+std::unique_ptr<Backend> open_backend(const Config& config, bool quiet = true);
 
 /// The data set that `spec` names; warnings go to stderr unless `quiet`.
 Dataset open_data(const std::string& spec, bool quiet);

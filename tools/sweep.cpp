@@ -39,7 +39,7 @@ struct Sweep {
 nlohmann::json sweep_settings(const Config& config, const Dataset& dataset) {
   nlohmann::json settings = to_json(config);
   for (const char* free : {"preset", "metric", "s", "r", "temperature", "histogram_every", "device",
-                           "threads", "deterministic", "trainval"}) {
+                           "threads", "deterministic", "graph", "trainval"}) {
     settings.erase(free);
   }
   settings["data"] =
@@ -183,7 +183,7 @@ int sweep(const SweepFlags& flags) {
   const std::vector<Metric> metrics = sweep_metrics(flags.lists, config.metric);
   const Metric reference = flags.reference.empty() ? config.metric : Metric::parse(flags.reference);
   const InterruptGuard interrupt;
-  const std::unique_ptr<Backend> backend = open_backend(config);
+  const std::unique_ptr<Backend> backend = open_backend(config, true);
   const Dataset dataset = open_data(config.data, flags.output.quiet);
   config.data = absolute_data(config.data);
   // Before the first cell: what cannot be tested must not be trained for hours.

@@ -81,7 +81,7 @@ int train(const TrainFlags& flags) {
   Config config = configuration(flags);
   if (flags.config.print_config(config, flags.output.json)) return kExitDone;
   const InterruptGuard interrupt;
-  const std::unique_ptr<Backend> backend = open_backend(config);
+  const std::unique_ptr<Backend> backend = open_backend(config, flags.output.quiet);
   const Dataset dataset = open_data(config.data, flags.output.quiet);
   const bool resumed = !flags.resume.empty();
   if (!resumed) config.data = absolute_data(config.data);

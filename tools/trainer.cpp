@@ -54,9 +54,9 @@ std::string lines_missing(const std::string& a, const std::string& b) {
 std::string run_identity(const Config& config, const Dataset& dataset) {
   // Where it runs, how long, and what is tested afterwards do not change the trained numbers.
   static const std::set<std::string> kFree{
-      "preset",          "data",     "episodes",     "patience",   "max_epochs",
-      "histogram_every", "test_way", "test_shot",    "test_query", "test_episodes",
-      "device",          "threads",  "deterministic"};
+      "preset",          "data",     "episodes",      "patience",   "max_epochs",
+      "histogram_every", "test_way", "test_shot",     "test_query", "test_episodes",
+      "device",          "threads",  "deterministic", "graph"};
   std::string identity = fmt::format("data = {} {} {:016x}", dataset.kind, dataset.preprocessing,
                                      dataset.content_hash);
   const nlohmann::json settings = to_json(config);

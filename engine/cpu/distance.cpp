@@ -149,15 +149,8 @@ LossResult CpuBackend::leaky_softmax_loss(const Tensor& distances, const Tensor&
 Tensor CpuBackend::histogram(const Tensor& values, const Tensor& edges, bool magnitudes) {
   expect_tensor(values, "histogram values", device());
   expect_rank(edges, "histogram edges", device(), 1);
+  expect_edges(edges.host_span<const float>(), values.elements());
   const std::int64_t bins = edges.elements() - 1;
-  PROTOLITH_CHECK(bins >= 1, "a histogram of {} edges has no bin", edges.elements());
-  PROTOLITH_CHECK(values.elements() <= std::numeric_limits<std::int32_t>::max(),
-                  "a histogram of {} values: its counts are 32-bit", values.elements());
-  const auto edge = edges.host_span<const float>();
-  for (std::size_t i = 0; i < edge.size(); ++i) {
-    PROTOLITH_CHECK(std::isfinite(edge[i]) && (i == 0 || edge[i - 1] < edge[i]),
-                    "histogram edge {} is {}: edges must be finite and ascending", i, edge[i]);
-  }
   Tensor counts = empty({bins + 3}, DType::i32);
   cpu::histogram(values.data<float>(), values.elements(), edges.data<float>(), bins, magnitudes,
                  counts.data<std::int32_t>());

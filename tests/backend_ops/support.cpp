@@ -10,20 +10,6 @@
 
 namespace protolith::test {
 
-void for_each_backend(const std::function<void(Backend&)>& test) {
-  const std::function<std::unique_ptr<Backend>()> makers[] = {
-      [] { return make_cpu_backend(1); },
-      [] { return make_cpu_backend(2); },
-      [] { return make_cpu_backend(2, CpuConvolution::direct); },
-  };
-  for (const auto& make : makers) {
-    const std::unique_ptr<Backend> backend = make();
-    const std::string name = backend->description();
-    CAPTURE(name);
-    test(*backend);
-  }
-}
-
 Array random_array(std::int64_t count, std::uint64_t seed, double low, double high) {
   Random random(seed, Purpose::test);
   Array values = reference::zeros(count);

@@ -28,8 +28,8 @@ inline double sum_tolerance(std::int64_t terms) {
   return 4.0 * kRoundoff * std::sqrt(static_cast<double>(terms));
 }
 
-/// Calls `test` with a new instance of every backend that works here, with a doctest context that
-/// names it. THE place to add a backend.
+/// Calls `test` with a new instance of each backend that this program tests, with a doctest context
+/// that names it. Each test program has its own: of the CPU, of CUDA on emulated or real devices.
 void for_each_backend(const std::function<void(Backend&)>& test);
 
 /// `count` numbers, uniform in [low, high), exact in f32; a function of `seed`.

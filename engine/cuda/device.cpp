@@ -1,0 +1,57 @@
+#include "engine/cuda/device.h"
+
+#include "engine/cuda/check.h"
+
+namespace protolith::cuda {
+namespace {
+
+/// "13.0" of CUDA's 13000.
+std::string version_text(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+/// Why there is no device, from what cudaGetDeviceCount() returned.
+std::string explanation(cudaError_t status) {
+  int driver = 0, needed = 0;
+  PROTOLITH_CUDA(cudaDriverGetVersion(&driver));
+  PROTOLITH_CUDA(cudaRuntimeGetVersion(&needed));
+  switch (status) {
+    case cudaErrorInsufficientDriver:
+      if (driver == 0) {
+        return "no NVIDIA driver is installed; install one, or compute on the CPU (--device cpu)";
+      }
+      return fmt::format(
+          "the NVIDIA driver supports CUDA {} and this program needs {}; update the driver, or "
+          "compute on the CPU (--device cpu)",
+          version_text(driver), version_text(needed));
+    case cudaErrorStubLibrary:
+      return "libcuda.so is the CUDA toolkit's stub, not a driver; take the stub's folder out of "
+             "LD_LIBRARY_PATH or install a driver";
+    case cudaErrorNoDevice:
+      return "the NVIDIA driver finds no CUDA device; see nvidia-smi and CUDA_VISIBLE_DEVICES, or "
+             "compute on the CPU (--device cpu)";
+    default:
+      return fmt::format("{} ({})", cudaGetErrorString(status), cudaGetErrorName(status));
+  }
+}
+
+}  // namespace
+
+void use_device(int index) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  PROTOLITH_CHECK(status == cudaSuccess, "device cuda: {}", explanation(status));
+  PROTOLITH_CHECK(count > 0, "device cuda: {}", explanation(cudaErrorNoDevice));
+  PROTOLITH_CHECK_USAGE(index >= 0 && index < count,
+                        "device cuda:{}: there are {} CUDA devices, numbered from 0", index, count);
+  PROTOLITH_CUDA(cudaSetDevice(index));
+}
+
+std::string device_description(int index) {
+  cudaDeviceProp properties{};
+  PROTOLITH_CUDA(cudaGetDeviceProperties(&properties, index));
+  return fmt::format("{}, compute capability {}.{}", properties.name, properties.major,
+                     properties.minor);
+}
+
+}  // namespace protolith::cuda

@@ -1,0 +1,15 @@
+// Choosing a CUDA device, with messages that say which of the many ways to have none it is.
+#pragma once
+
+#include <string>
+
+namespace protolith::cuda {
+
+/// Makes device number `index` the current one. Throws Error saying what is missing and what to do
+/// when there is no driver, an old driver or no device; UsageError when there are fewer devices.
+void use_device(int index);
+
+/// "NVIDIA H100, compute capability 9.0" of device number `index`.
+std::string device_description(int index);
+
+}  // namespace protolith::cuda

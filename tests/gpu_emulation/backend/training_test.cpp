@@ -1,0 +1,81 @@
+// The whole CUDA backend trains on the emulated device, beside the CPU backend.
+#include "tests/cuda/training.h"
+
+#include <doctest/doctest.h>
+
+#include "engine/cuda/cuda_backend.h"
+#include "tests/gpu_emulation/device.h"
+
+namespace protolith::test {
+namespace {
+
+/// Calls `test` with a backend on a new emulated device, which must stay without a fault.
+template <class Test>
+void on_emulated_device(CudaOptions options, Test test) {
+  options.tf32 = false;
+  {
+    CudaBackend backend(options);
+    test(backend);
+    CHECK(emulated::fault() == "");
+  }
+  emulated::reset();
+}
+
+constexpr CudaBatchNorm kBatchNorms[] = {CudaBatchNorm::fused, CudaBatchNorm::cudnn};
+
+TEST_CASE("50 episodes, each from the CPU's state: loss, gradients and new parameters agree") {
+  for (const CudaBatchNorm batch_norm : kBatchNorms) {
+    CAPTURE(batch_norm);
+    on_emulated_device({.batch_norm = batch_norm},
+                       [](Backend& backend) { check_parity(backend, 50); });
+  }
+}
+
+TEST_CASE("recorded steps are eager steps, bit for bit, whatever runs between them") {
+  for (const CudaBatchNorm batch_norm : kBatchNorms) {
+    CAPTURE(batch_norm);
+    std::vector<std::vector<double>> recorded, eager;
+    on_emulated_device({.graph = true, .batch_norm = batch_norm},
+                       [&](Backend& b) { recorded = train_with_evaluation(b, 6); });
+    on_emulated_device({.graph = false, .batch_norm = batch_norm},
+                       [&](Backend& b) { eager = train_with_evaluation(b, 6); });
+    CHECK(recorded == eager);
+  }
+}
+
+TEST_CASE("a recorded step is one graph launch and one small copy; up to 60 things in the graph") {
+  const EpisodeSampler episodes = small_episodes();
+  for (const CudaBatchNorm batch_norm : kBatchNorms) {
+    CAPTURE(batch_norm);
+    on_emulated_device({.batch_norm = batch_norm}, [&](Backend& backend) {
+      Learner learner(backend, small_config(), patterns());
+      for (std::uint64_t i = 0; i < 3; ++i) learner.submit(episodes.sample(i), kSmallEpisode);
+      learner.collect();
+      emulated::reset_counters();
+      constexpr std::uint64_t kSteps = 4;
+      for (std::uint64_t i = 0; i < kSteps; ++i) learner.submit(episodes.sample(i), kSmallEpisode);
+      const emulated::Counters before = emulated::counters();
+      CHECK(before.graph_launches == kSteps);
+      CHECK(before.host_submissions == kSteps);  // the copy of the inputs
+      CHECK(before.allocations == 0);
+      learner.collect();  // waits, so that all work has run
+      const emulated::Counters after = emulated::counters();
+      // Indices, turns, labels, slot, schedule.
+      CHECK(after.bytes_to_device == kSteps * 4 * (15 + 15 + 10 + 1 + 2));
+      const std::uint64_t in_graph =
+          (after.kernels + after.cublas_calls + after.cudnn_calls + after.fills) / kSteps;
+      CHECK(in_graph <= 60);
+    });
+  }
+}
+
+TEST_CASE("200 episodes on the emulated device learn, and stay finite") {
+  on_emulated_device({}, [](Backend& backend) { check_learning(backend, 200); });
+}
+
+TEST_CASE("a loss that is not finite stops the optimizer on the device") {
+  on_emulated_device({}, [](Backend& backend) { check_stopping(backend); });
+}
+
+}  // namespace
+}  // namespace protolith::test
