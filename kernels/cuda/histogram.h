@@ -3,8 +3,9 @@
 // by halving, so that counting again in any precision gives the same counts. Blocks count in shared
 // memory and add their counts to the total at the end: integer atomics, exact in any order. More
 // edges than 48 KiB hold are searched, and counted, in global memory.
-// Two launches: zeros, then the counts. Memory traffic: reads 4 bytes a value; the edges and counts
-// stay in cache.
+// Two launches: zeros, then the counts. Memory traffic: reads 4 bytes a value and edge, and reads and
+// writes each count that is not 0 after writing its zero; other blocks find edges and counts in
+// cache.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,9 @@ namespace protolith::cuda {
 void histogram(const float* values, std::int64_t count, const float* edges, std::int64_t bins,
                bool magnitudes, std::int32_t* counts, Stream stream);
 
+/// Where no count is 0.
 inline Traffic histogram_traffic(std::int64_t count, std::int64_t bins) {
-  return {4 * (count + bins + 1), 4 * (bins + 3), 0, 2};
+  return {4 * (count + 2 * bins + 4), 8 * (bins + 3), 0, 2};
 }
 
 }  // namespace protolith::cuda

@@ -79,6 +79,11 @@ void count_handle(const char* kind, int change) {
   device().library_handles[kind] += change;
 }
 
+std::vector<std::span<const std::byte>> device_memory() {
+  const std::lock_guard lock(device().mutex);
+  return device().memory.device_ranges();
+}
+
 bool host_readable(const void* pointer) {
   // The kernel reads for us, and reports instead of raising a signal.
   int ends[2];

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,13 @@ cudaError_t enqueue(cudaStream_t stream, WorkKind kind, std::string name,
 /// The first fault since the last reset(), empty when there was none.
 std::string fault();
 
+/// Work that ran, and the bytes of its operands, a library's workspace aside.
+struct Done {
+  WorkKind kind;
+  std::string name;
+  std::uint64_t read = 0, written = 0;
+};
+
 /// What the device was asked for since the last reset_counters(); work in a graph counts once for
 /// each launch of the graph.
 struct Counters {
@@ -44,8 +52,8 @@ struct Counters {
   std::uint64_t bytes_to_device = 0, bytes_to_host = 0;
   std::uint64_t allocations = 0;       ///< of device or pinned memory
   std::uint64_t synchronisations = 0;  ///< calls in which the host waits for the device
-  std::vector<std::string> names;      ///< of the work that ran, in order, when `record_names`
-  bool record_names = false;
+  std::vector<Done> done;              ///< the work that ran, in order, when `record_work`
+  bool record_work = false;
 };
 Counters& counters();
 void reset_counters();
@@ -60,6 +68,9 @@ void set_schedule(Schedule schedule);
 std::vector<std::string> live_objects();
 /// Adds a library's handles to live_objects(): +1 for one created, -1 for one destroyed.
 void count_handle(const char* kind, int change);
+
+/// Device memory that work may access now.
+std::vector<std::span<const std::byte>> device_memory();
 
 /// Whether the host can read this address; device memory opens only while work runs.
 bool host_readable(const void* pointer);

@@ -170,6 +170,16 @@ std::vector<std::string> Memory::live() const {
   return lines;
 }
 
+std::vector<std::span<const std::byte>> Memory::device_ranges() const {
+  std::vector<std::span<const std::byte>> ranges;
+  for (const auto& [begin, block] : blocks_) {
+    if (block.space != Space::device) continue;
+    ranges.emplace_back(reinterpret_cast<const std::byte*>(begin), block.bytes);
+  }
+  for (const Range& range : accessible_) ranges.emplace_back(range.begin, range.bytes);
+  return ranges;
+}
+
 std::string Memory::damage(std::uintptr_t begin, const Block& block) const {
   ASAN_UNPOISON_MEMORY_REGION(block.mapping, block.mapping_bytes);
   const auto* const data = reinterpret_cast<const std::byte*>(begin);

@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,8 @@ class Memory {
   /// Empty, or what is wrong with [pointer, pointer + bytes) as an operand in this space.
   std::string check(const void* pointer, std::size_t bytes, Space space) const;
   std::vector<std::string> live() const;
+  /// Device memory that work may access.
+  std::vector<std::span<const std::byte>> device_ranges() const;
 
   std::size_t total() const { return total_; }
   std::size_t used() const { return used_; }

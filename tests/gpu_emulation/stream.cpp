@@ -10,6 +10,19 @@
 
 namespace protolith::emulated {
 
+namespace {
+
+Done done_by(const Task& task) {
+  Done done{task.kind, task.name};
+  for (const Operand& operand : task.operands) {
+    if (operand.pinned || operand.name == "workspace") continue;
+    (operand.written ? done.written : done.read) += operand.bytes;
+  }
+  return done;
+}
+
+}  // namespace
+
 std::shared_ptr<Pending> Scheduler::push(const CUstream_st& stream,
                                          std::shared_ptr<const Task> task,
                                          std::vector<std::shared_ptr<Pending>> after) {
@@ -79,7 +92,7 @@ void Scheduler::execute(Pending& item) {
   if (item.task != nullptr) {
     const Task& task = *item.task;
     d.check_operands(task);
-    if (d.counters.record_names) d.counters.names.push_back(task.name);
+    if (d.counters.record_work) d.counters.done.push_back(done_by(task));
     try {
       task.body();
     } catch (const Failure&) {

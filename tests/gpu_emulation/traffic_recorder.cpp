@@ -37,26 +37,40 @@ TrafficRecorder::~TrafficRecorder() {
 
 void TrafficRecorder::add_range(const void* pointer, std::size_t bytes) {
   const auto begin = reinterpret_cast<std::uintptr_t>(pointer);
-  ranges_.push_back({begin, begin + bytes, std::make_unique<unsigned char[]>(bytes)});
+  const std::uintptr_t end = begin + bytes;
+  ranges_.push_back({begin, end, std::make_unique<unsigned char[]>(bytes), end, begin});
 }
 
 void TrafficRecorder::note(std::uintptr_t address, std::size_t bytes, unsigned char kind) {
-  for (const Range& range : ranges_) {
+  for (Range& range : ranges_) {
     const std::uintptr_t begin = std::max(address, range.begin);
     const std::uintptr_t end = std::min(address + bytes, range.end);
+    if (begin >= end) continue;
+    range.first_marked = std::min(range.first_marked, begin);
+    range.after_marked = std::max(range.after_marked, end);
     for (std::uintptr_t i = begin; i < end; ++i) range.marks[i - range.begin] |= kind;
   }
 }
 
 void TrafficRecorder::finish_launch() {
-  ++launches_;
-  for (const Range& range : ranges_) {
-    for (std::uintptr_t i = 0; i < range.end - range.begin; ++i) {
-      read_ += (range.marks[i] & kRead) != 0;
-      written_ += (range.marks[i] & kWritten) != 0;
-      range.marks[i] = 0;
+  protolith::cuda::Traffic traffic;
+  for (Range& range : ranges_) {
+    for (std::uintptr_t at = range.first_marked; at < range.after_marked; ++at) {
+      unsigned char& marks = range.marks[at - range.begin];
+      traffic.read += (marks & kRead) != 0;
+      traffic.written += (marks & kWritten) != 0;
+      marks = 0;
     }
+    range.first_marked = range.end;
+    range.after_marked = range.begin;
   }
+  launches_.push_back(traffic);
+}
+
+protolith::cuda::Traffic TrafficRecorder::total() const {
+  protolith::cuda::Traffic sum{0, 0, 0, 0};
+  for (const protolith::cuda::Traffic& launch : launches_) sum = sum + launch;
+  return sum;
 }
 
 }  // namespace simt

@@ -11,6 +11,8 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/cuda/traffic.h"
+
 namespace simt {
 
 /// Counts from its making to its end; one at a time.
@@ -24,10 +26,10 @@ class TrafficRecorder {
   /// Device memory; ranges do not overlap.
   void add_range(const void* pointer, std::size_t bytes);
 
-  /// The sum over launches of the distinct bytes that each read or wrote.
-  std::int64_t read() const { return read_; }
-  std::int64_t written() const { return written_; }
-  std::int64_t launches() const { return launches_; }
+  /// The distinct bytes that each launch read and wrote, in the order in which they ran.
+  const std::vector<protolith::cuda::Traffic>& launches() const { return launches_; }
+  /// Their sum; no operations are counted.
+  protolith::cuda::Traffic total() const;
 
   /// What the compiler's calls report.
   void note(std::uintptr_t address, std::size_t bytes, unsigned char kind);
@@ -35,12 +37,13 @@ class TrafficRecorder {
  private:
   struct Range {
     std::uintptr_t begin, end;
-    std::unique_ptr<unsigned char[]> marks;  // For each byte: kRead, kWritten.
+    std::unique_ptr<unsigned char[]> marks;     // For each byte: kRead, kWritten.
+    std::uintptr_t first_marked, after_marked;  // What lies outside has no marks.
   };
   void finish_launch();
 
   std::vector<Range> ranges_;
-  std::int64_t read_ = 0, written_ = 0, launches_ = 0;
+  std::vector<protolith::cuda::Traffic> launches_;
 };
 
 }  // namespace simt

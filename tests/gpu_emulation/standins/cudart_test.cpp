@@ -170,14 +170,23 @@ TEST_CASE_FIXTURE(Buffers, "handles that are not live are refused") {
 
 TEST_CASE_FIXTURE(Buffers, "counters tell what was asked for") {
   emulated::reset_counters();
-  counters().record_names = true;
+  counters().record_work = true;
   REQUIRE(upload(device, stream) == cudaSuccess);
   add_one(stream, device);
   REQUIRE(set(other, 0, stream) == cudaSuccess);
   REQUIRE(download(device, stream) == cudaSuccess);
-  CHECK(counters().names.empty());
+  CHECK(counters().done.empty());
   REQUIRE(cudaStreamSynchronize(stream) == cudaSuccess);
-  CHECK(counters().names == std::vector<std::string>{"copy", "kernel", "fill", "copy"});
+  std::vector<std::string> names;
+  std::uint64_t read = 0, written = 0;
+  for (const emulated::Done& done : counters().done) {
+    names.push_back(done.name);
+    read += done.read;
+    written += done.written;
+  }
+  CHECK(names == std::vector<std::string>{"copy", "kernel", "fill", "copy"});
+  CHECK(read == kBytes);         // the download; what a kernel reads is not known
+  CHECK(written == 2 * kBytes);  // the upload and the fill
   CHECK(counters().kernels == 1);
   CHECK(counters().copies == 2);
   CHECK(counters().fills == 1);

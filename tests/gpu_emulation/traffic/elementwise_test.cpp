@@ -29,5 +29,35 @@ TEST_CASE("traffic of the element-wise kernels") {
   }
 }
 
+TEST_CASE("traffic of a mean") {
+  for (const std::int64_t count : {1, 300, 512, 5003}) {
+    CAPTURE(count);
+    const DeviceArray<float> a(normal(count, 3));
+    DeviceArray<float> out(1);
+    check_traffic(
+        cuda::mean_traffic(count), [&] { cuda::mean(a.data(), count, out.data(), nullptr); }, a,
+        out);
+  }
+}
+
+TEST_CASE("traffic of many sums, by one launch and by several") {
+  for (const std::size_t items : {1U, 12U, 32U, 33U, 65U}) {
+    CAPTURE(items);
+    std::int64_t total = 0;
+    const auto count = [](std::size_t item) { return static_cast<std::int64_t>(item * 37 % 300); };
+    for (std::size_t item = 0; item < items; ++item) total += count(item) + 1;
+    DeviceArray<float> targets(normal(total, 4));
+    const DeviceArray<float> sources(normal(total, 5));
+    std::vector<cuda::Accumulation> list;
+    std::int64_t offset = 0;
+    for (std::size_t item = 0; item < items; ++item) {
+      list.push_back({targets.data() + offset, sources.data() + offset, count(item) + 1});
+      offset += count(item) + 1;
+    }
+    check_traffic(
+        cuda::accumulate_traffic(list), [&] { cuda::accumulate(list, nullptr); }, targets, sources);
+  }
+}
+
 }  // namespace
 }  // namespace protolith::test
