@@ -1,10 +1,12 @@
-// `protolith bench`: times training steps, evaluation episodes and operations of fixed workloads.
+// `protolith bench`: times training steps, evaluation episodes and operations of fixed workloads,
+// and tells what a training step costs on CUDA.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "kernels/cpu/machine_peak.h"
+#include "tools/bench_cost.h"
 #include "tools/bench_ops.h"
 #include "tools/command.h"
 #include "tools/learner.h"
@@ -16,7 +18,8 @@ namespace {
 struct BenchFlags {
   ConfigFlags config;
   OutputFlags output;
-  std::string what = "step", workload = "Op", filter;
+  std::string what = "step", workload = "Op", filter, batch_norm;
+  bool markdown = false;
   int repeats = 20, warm = 3;
 };
 
@@ -104,15 +107,34 @@ int bench_ops(Backend& backend, const Workload& workload, const BenchFlags& flag
   return kExitDone;
 }
 
+int bench_cost(const Workload& workload, const BenchFlags& flags) {
+  PROTOLITH_CHECK_USAGE(!(flags.markdown && flags.output.json), "--markdown or --json, not both");
+  print_step_cost(workload,
+                  flags.batch_norm == "fused" ? CudaBatchNorm::fused : CudaBatchNorm::cudnn,
+                  flags.output.json ? CostFormat::json
+                  : flags.markdown  ? CostFormat::markdown
+                                    : CostFormat::text);
+  return kExitDone;
+}
+
+void check_usage(const BenchFlags& flags) {
+  const bool cost = flags.what == "cost";
+  PROTOLITH_CHECK_USAGE(flags.filter.empty() || flags.what == "ops",
+                        "--filter {}: only bench ops has operations to choose from", flags.filter);
+  PROTOLITH_CHECK_USAGE(flags.batch_norm.empty() || cost, "--batch-norm {}: only for bench cost",
+                        flags.batch_norm);
+  PROTOLITH_CHECK_USAGE(!flags.markdown || cost, "--markdown: only for bench cost");
+}
+
 int bench(const BenchFlags& flags) {
   const auto all = workloads();
   const Workload& workload = *std::find_if(
       all.begin(), all.end(), [&](const Workload& w) { return w.name == flags.workload; });
+  check_usage(flags);
+  if (flags.what == "cost") return bench_cost(workload, flags);
   Config config = flags.config.over(Config{});
   config.last_pool = workload.last_pool;
   const std::unique_ptr<Backend> backend = open_backend(config, flags.output.quiet);
-  PROTOLITH_CHECK_USAGE(flags.filter.empty() || flags.what == "ops",
-                        "--filter {}: only bench ops has operations to choose from", flags.filter);
   if (flags.what == "ops") return bench_ops(*backend, workload, flags);
   const Dataset dataset = random_images(workload);
   const bool training = flags.what == "step";
@@ -163,6 +185,7 @@ void add_bench_command(CommandLine& program) {
       "  protolith bench step --workload Op\n"
       "  protolith bench eval --workload O --repeats 100 --json\n"
       "  protolith bench ops --workload M --filter convolution\n"
+      "  protolith bench cost --workload Op --batch-norm fused\n"
       "\n" +
           list +
           "The images are random numbers: time does not depend on them. Compare two programs only\n"
@@ -171,14 +194,19 @@ void add_bench_command(CommandLine& program) {
   command
       .add_option(
           "what", flags->what,
-          "step (forward, backward, Adam), eval (one episode) or ops (each operation of a step)")
-      ->check(CLI::IsMember({"step", "eval", "ops"}))
+          "step (forward, backward, Adam), eval (one episode), ops (each operation of a step), or "
+          "cost: what a step submits, moves and computes on CUDA, by formulas, without a GPU")
+      ->check(CLI::IsMember({"step", "eval", "ops", "cost"}))
       ->required();
   command.add_option("--workload", flags->workload, "see below")
       ->check(CLI::IsMember(names))
       ->capture_default_str();
   command.add_option("--filter", flags->filter, "ops: only those whose name contains this")
       ->type_name("TEXT");
+  command
+      .add_option("--batch-norm", flags->batch_norm, "cost: cudnn (as on CUDA by default) or fused")
+      ->check(CLI::IsMember({"cudnn", "fused"}));
+  command.add_flag("--markdown", flags->markdown, "cost: as in docs/performance.md");
   command.add_option("--repeats", flags->repeats, "timed calls")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
