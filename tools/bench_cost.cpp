@@ -21,6 +21,13 @@ const char* name_of(CudaBatchNorm batch_norm) {
   return batch_norm == CudaBatchNorm::fused ? "fused" : "cudnn";
 }
 
+std::string title(const Workload& workload) {
+  const EpisodeShape& e = workload.training;
+  return fmt::format("{}: {}-way {}-shot {}-query, {} images of {}x{}x{}{}", workload.name, e.way,
+                     e.shot, e.query, e.way * (e.shot + e.query), workload.side, workload.side,
+                     workload.channels, workload.last_pool ? "" : ", no last pool");
+}
+
 /// A step in either way, since a device without cuDNN's batch norm takes the fused one.
 struct Steps {
   explicit Steps(const Workload& workload)
@@ -175,17 +182,15 @@ void print_step_cost(const Workload& workload, CudaBatchNorm batch_norm, CostFor
   if (format == CostFormat::json) return print_as_json(workload, batch_norm, steps);
   std::string out;
   if (format == CostFormat::markdown) {
-    out = fmt::format("### {}: {}\n\n{}\n{}\nWith batch norm `{}`, in order:\n\n{}", workload.name,
-                      workload.description, totals_table(steps).markdown(),
-                      floor_table(steps).markdown(), name_of(batch_norm),
-                      work_table(steps.of(batch_norm)).markdown());
+    out = fmt::format("### {}\n\n{}\n{}\nWith `--batch-norm {}`, in order:\n\n{}", title(workload),
+                      totals_table(steps).markdown(), floor_table(steps).markdown(),
+                      name_of(batch_norm), work_table(steps.of(batch_norm)).markdown());
   } else {
     out = fmt::format(
-        "cost {} ({}), batch norm {}: one training step on CUDA, by formulas\n\n{}\n"
+        "{}\nOne training step on CUDA with batch norm {}, by formulas:\n\n{}\n"
         "In all:\n{}\nThe least time by data sheets, without any overhead of launches:\n{}",
-        workload.name, workload.description, name_of(batch_norm),
-        work_table(steps.of(batch_norm)).text(), totals_table(steps).text(),
-        floor_table(steps).text());
+        title(workload), name_of(batch_norm), work_table(steps.of(batch_norm)).text(),
+        totals_table(steps).text(), floor_table(steps).text());
   }
   std::fputs(out.c_str(), stdout);
 }

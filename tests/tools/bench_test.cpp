@@ -1,6 +1,7 @@
 // `protolith bench` as a script uses it.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "tests/tools/program.h"
@@ -30,6 +31,64 @@ TEST_CASE("bench ops: every operation of a step, with rates that fit its times")
   CHECK(gemm["share_of_peak"].get<double>() > 0);
 }
 
+TEST_CASE("bench cost: a step's operations, their sums, and the least time that they take") {
+  for (const std::string batch_norm : {"cudnn", "fused"}) {
+    CAPTURE(batch_norm);
+    const ProgramResult result =
+        run_program("bench cost --workload Op --json --batch-norm " + batch_norm);
+    REQUIRE(result.code == 0);
+    const auto cost = nlohmann::json::parse(result.output);
+    CHECK(cost["batch_norm"] == batch_norm);
+    std::int64_t launches = 0, read = 0, written = 0, flops = 0;
+    double tf32 = 0;
+    const auto h100 = cost["floors"][0];
+    REQUIRE(h100["device"] == "H100 SXM 80 GB");
+    for (const auto& work : cost["work"]) {
+      launches += work["launches"].get<std::int64_t>();
+      read += work["read_bytes"].get<std::int64_t>();
+      written += work["written_bytes"].get<std::int64_t>();
+      flops += work["flops"].get<std::int64_t>();
+      const std::string name = work["name"];
+      const bool convolution = work["by"] == "cuDNN" && !contains(name, "norm");
+      const double bytes = work["read_bytes"].get<double>() + work["written_bytes"].get<double>();
+      tf32 +=
+          std::max(bytes / 3.35e12, work["flops"].get<double>() / (convolution ? 494e12 : 67e12));
+    }
+    const auto& totals = cost["totals"];
+    CHECK(totals["launches"] == launches);
+    CHECK(totals["read_bytes"] == read);
+    CHECK(totals["written_bytes"] == written);
+    CHECK(totals["flops"] == flops);
+    CHECK(totals["cublas_calls"] == 3);
+    // 4 + 4 + 3 convolutions, and twice 4 batch norms.
+    CHECK(totals["cudnn_calls"] == (batch_norm == "fused" ? 11 : 19));
+    CHECK(h100["tf32_ms"].get<double>() == doctest::Approx(1e3 * tf32));
+    CHECK(h100["batch_norm"] == batch_norm);
+    const auto& t4 = cost["floors"].back();
+    CHECK(t4["device"] == "T4");
+    CHECK(t4["batch_norm"] == "fused");
+    CHECK(!t4.contains("tf32_ms"));
+  }
+}
+
+TEST_CASE("bench cost: one convolution by hand, and the text") {
+  const auto cost = nlohmann::json::parse(run_program("bench cost --workload M --json").output);
+  const auto& list = cost["work"];
+  const auto found = std::find_if(list.begin(), list.end(), [](const auto& work) {
+    return work["name"] == "block 2: convolution";
+  });
+  REQUIRE(found != list.end());
+  constexpr std::int64_t kPixels = 480 * 42 * 42, kWeights = 9 * 64 * 64;
+  CHECK((*found)["flops"] == 2 * kPixels * kWeights);
+  CHECK((*found)["read_bytes"] == 4 * (64 * kPixels + kWeights));
+  CHECK((*found)["written_bytes"] == 4 * 64 * kPixels);
+  const ProgramResult text = run_program("bench cost --workload M");
+  CHECK(text.code == 0);
+  CHECK(contains(text.output, "480 images of 84x84x3"));
+  CHECK(contains(text.output, "block 2: convolution"));
+  CHECK(contains(text.output, "T4"));
+}
+
 TEST_CASE("bench: wrong usage") {
   const ProgramResult none = run_program("bench ops --filter nothing --repeats 1 --warm 0");
   CHECK(none.code == 2);
@@ -37,6 +96,12 @@ TEST_CASE("bench: wrong usage") {
   CHECK(run_program("bench step --filter loss").code == 2);
   CHECK(run_program("bench step --workload X").code == 2);
   CHECK(run_program("bench ops --repeats 0").code == 2);
+  CHECK(run_program("bench cost --batch-norm composed").code == 2);
+  CHECK(run_program("bench cost --json --markdown").code == 2);
+  CHECK(run_program("bench ops --markdown").code == 2);
+  const ProgramResult timed = run_program("bench step --batch-norm fused");
+  CHECK(timed.code == 2);
+  CHECK(contains(timed.errors, "--batch-norm fused: only for bench cost"));
 }
 
 }  // namespace protolith::testing
