@@ -3,8 +3,8 @@
 // by halving, so that counting again in any precision gives the same counts. Blocks count in shared
 // memory and add their counts to the total at the end: integer atomics, exact in any order. More
 // edges than 48 KiB hold are searched, and counted, in global memory.
-// Two launches: zeros, then the counts. Memory traffic: reads 4 bytes a value and edge, and reads and
-// writes each count that is not 0 after writing its zero; other blocks find edges and counts in
+// Two launches: zeros, then the counts. Memory traffic: reads 4 bytes a value and edge, and reads
+// and writes each count that is not 0 after writing its zero; other blocks find edges and counts in
 // cache.
 #pragma once
 
