@@ -104,12 +104,14 @@ void CudaBackend::copy(const Tensor& source, const Tensor& target) {
 void CudaBackend::copy_from_host(const void* source, const Tensor& target) {
   PROTOLITH_CHECK(!cuda::is_recording(stream_.get()),
                   "work that is replayed must not copy from the host");
+  expect_tensor(target, "copy target", device(), target.dtype());
   staging_.to_device(source, target.raw(), target.bytes());
 }
 
 void CudaBackend::copy_to_host(const Tensor& source, void* target) {
   PROTOLITH_CHECK(!cuda::is_recording(stream_.get()),
                   "work that is replayed must not read anything back");
+  expect_tensor(source, "copy source", device(), source.dtype());
   staging_.to_host(source.raw(), target, source.bytes());
 }
 

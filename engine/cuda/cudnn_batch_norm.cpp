@@ -146,15 +146,18 @@ const CudnnPlan& CudnnBatchNorm::plan(BatchNormPass pass, const Shape& x) {
 }
 
 bool CudnnBatchNorm::supports(const Shape& x) {
+  const auto [answer, is_new] = supported_.try_emplace(four_extents(x), false);
+  if (!is_new) return answer->second;
   try {
     for (const auto pass :
          {BatchNormPass::training, BatchNormPass::training_running, BatchNormPass::backward}) {
       plan(pass, x);
     }
-    return true;
+    answer->second = true;
   } catch (const Error&) {
-    return false;
+    // The answer stays no.
   }
+  return answer->second;
 }
 
 void CudnnBatchNorm::forward_training(const Tensor& x, const Tensor& gamma, const Tensor& beta,

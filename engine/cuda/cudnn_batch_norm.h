@@ -3,7 +3,9 @@
 // plan is made, and has none for given statistics (inference).
 #pragma once
 
+#include <array>
 #include <functional>
+#include <map>
 
 #include "engine/cuda/cudnn_plan.h"
 #include "engine/cuda/plan_cache.h"
@@ -29,7 +31,8 @@ class CudnnBatchNorm {
   /// `handle` must outlive this.
   CudnnBatchNorm(const CudnnHandle& handle, CudnnOptions options, Workspace workspace);
 
-  /// Whether cuDNN has what training on x [N,H,W,C] needs on this device. Makes the plans.
+  /// Whether cuDNN has what training on x [N,H,W,C] needs on this device. Makes the plans, once:
+  /// the answer is kept, a no too.
   bool supports(const Shape& x);
 
   /// y = (x - mean) * inv_std * gamma + beta with the batch's mean and inv_std = 1 / sqrt(biased
@@ -55,6 +58,7 @@ class CudnnBatchNorm {
   CudnnOptions options_;
   Workspace workspace_;
   PlanCache<CudnnPlan> plans_;
+  std::map<std::array<std::int64_t, 4>, bool> supported_;
 };
 
 }  // namespace protolith::cuda

@@ -43,7 +43,8 @@ void use_device(int index) {
   PROTOLITH_CHECK(status == cudaSuccess, "device cuda: {}", explanation(status));
   PROTOLITH_CHECK(count > 0, "device cuda: {}", explanation(cudaErrorNoDevice));
   PROTOLITH_CHECK_USAGE(index >= 0 && index < count,
-                        "device cuda:{}: there are {} CUDA devices, numbered from 0", index, count);
+                        "device cuda:{}: this machine has {} CUDA device{}, numbered from 0", index,
+                        count, count == 1 ? "" : "s");
   PROTOLITH_CUDA(cudaSetDevice(index));
 }
 

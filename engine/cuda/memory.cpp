@@ -87,7 +87,6 @@ class DeviceRegion : public MemoryRegion {
   }
   ~DeviceRegion() override {
     if (committed_ > 0) driver_.unmap(base_, committed_);
-    for (const auto handle : handles_) driver_.release(handle);
     driver_.release_addresses(base_, reserved_);
   }
   DeviceRegion(const DeviceRegion&) = delete;
@@ -103,13 +102,15 @@ class DeviceRegion : public MemoryRegion {
     const CUresult created = driver_.create(&handle, size, &properties_, 0);
     if (created == CUDA_ERROR_OUT_OF_MEMORY) throw_out_of_memory(device_, size);
     check_driver(created, "cuMemCreate");
-    const CUresult mapped = driver_.map(base_ + committed_, size, 0, handle, 0);
-    if (mapped != CUDA_SUCCESS) driver_.release(handle);
+    const CUdeviceptr end = base_ + committed_;
+    const CUresult mapped = driver_.map(end, size, 0, handle, 0);
+    driver_.release(handle);  // from here on the mapping alone keeps the memory
     check_driver(mapped, "cuMemMap");
-    handles_.push_back(handle);
-    committed_ += size;
     const CUmemAccessDesc access{properties_.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
-    check_driver(driver_.set_access(base_ + committed_ - size, size, &access, 1), "cuMemSetAccess");
+    const CUresult opened = driver_.set_access(end, size, &access, 1);
+    if (opened != CUDA_SUCCESS) driver_.unmap(end, size);
+    check_driver(opened, "cuMemSetAccess");
+    committed_ += size;
   }
 
  private:
@@ -118,7 +119,6 @@ class DeviceRegion : public MemoryRegion {
   CUmemAllocationProp properties_{};
   std::size_t granule_ = 0, reserved_ = 0, committed_ = 0;
   CUdeviceptr base_ = 0;
-  std::vector<CUmemGenericAllocationHandle> handles_;
 };
 
 class DeviceHeap : public MemoryOwner {
@@ -138,9 +138,9 @@ std::unique_ptr<MemoryRegion> reserve_device_region(Device device) {
 std::shared_ptr<Storage> allocate_device(std::size_t bytes, Device device, cudaStream_t stream) {
   const std::size_t size = round_up(std::max<std::size_t>(bytes, 1), Arena::kAlignment);
   void* data = nullptr;
-  const cudaError_t status = cudaMalloc(&data, size);
-  if (status == cudaErrorMemoryAllocation) throw_out_of_memory(device, size);
-  PROTOLITH_CUDA(status);
+  const cudaError_t allocated = cudaMalloc(&data, size);
+  if (allocated == cudaErrorMemoryAllocation) throw_out_of_memory(device, size);
+  if (!succeeded(allocated)) throw_failure(allocated, "cudaMalloc", __builtin_FILE(), __LINE__);
   auto storage = std::make_shared<Storage>(static_cast<std::byte*>(data), bytes, device,
                                            std::make_shared<DeviceHeap>());
   PROTOLITH_CUDA(cudaMemsetAsync(data, 0, size, stream));

@@ -159,6 +159,7 @@ cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type,
     *descriptor = made.get();
     library().descriptors[*descriptor] = std::move(made);
     count_handle("cuDNN descriptor", 1);
+    ++counters().descriptors;
   });
 }
 

@@ -105,6 +105,7 @@ void reset() {
   d.counters = {};
   d.machine = {};
   d.fault.clear();
+  d.failing_driver_call.clear();
   d.captures.clear();
   d.streams.clear();
   d.events.clear();
@@ -126,6 +127,11 @@ void set_machine(cudaError_t count_status, int devices, int driver_version) {
   machine.count_status = count_status;
   machine.devices = devices;
   machine.driver_version = driver_version;
+}
+
+void fail_driver_call(const std::string& name) {
+  const std::lock_guard lock(device().mutex);
+  device().failing_driver_call = name;
 }
 
 void set_compute_capability(int major, int minor) {

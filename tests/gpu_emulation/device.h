@@ -52,6 +52,7 @@ struct Counters {
   std::uint64_t bytes_to_device = 0, bytes_to_host = 0;
   std::uint64_t allocations = 0;       ///< of device or pinned memory
   std::uint64_t synchronisations = 0;  ///< calls in which the host waits for the device
+  std::uint64_t descriptors = 0;       ///< of cuDNN, made
   std::vector<Done> done;              ///< the work that ran, in order, when `record_work`
   bool record_work = false;
 };
@@ -82,6 +83,9 @@ void reset();
 void set_total_memory(std::size_t bytes);
 /// What cudaGetDeviceCount and cudaDriverGetVersion answer, to play a machine without a device.
 void set_machine(cudaError_t count_status, int devices, int driver_version);
+/// Makes the next call of this function of the driver ("cuMemMap") fail, as it may when the driver's
+/// own memory runs out.
+void fail_driver_call(const std::string& name);
 /// The compute capability that the device claims, 9.0 at first.
 void set_compute_capability(int major, int minor);
 

@@ -10,12 +10,16 @@ using namespace protolith::emulated;
 
 namespace {
 
-// Runs a call's body, which gives a CUresult, on a healthy device.
+// Runs a call's body, which gives a CUresult, on a healthy device, unless a test wants it to fail.
 template <class F>
-CUresult driver_call(F&& body) {
+CUresult driver_call(const char* name, F&& body) {
   Device& d = device();
   const std::lock_guard lock(d.mutex);
   try {
+    if (d.failing_driver_call == name) {
+      d.failing_driver_call.clear();
+      return CUDA_ERROR_OUT_OF_MEMORY;
+    }
     // The driver's statuses have the runtime's numbers.
     if (const cudaError_t status = d.status(); status != cudaSuccess) {
       return static_cast<CUresult>(status);
@@ -49,7 +53,7 @@ CUresult check(const CUmemAllocationProp* properties) {
 
 CUresult CUDAAPI address_reserve(CUdeviceptr* pointer, std::size_t bytes, std::size_t alignment,
                                  CUdeviceptr, unsigned long long flags) {
-  return driver_call([&](Device& d) {
+  return driver_call("cuMemAddressReserve", [&](Device& d) {
     if (pointer == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     d.forbid_during_capture();
     return d.memory.reserve(pointer, bytes, alignment);
@@ -65,7 +69,7 @@ CUresult CUDAAPI address_free(CUdeviceptr pointer, std::size_t bytes) {
 
 CUresult CUDAAPI create(CUmemGenericAllocationHandle* handle, std::size_t bytes,
                         const CUmemAllocationProp* properties, unsigned long long flags) {
-  return driver_call([&](Device& d) {
+  return driver_call("cuMemCreate", [&](Device& d) {
     if (handle == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     if (const CUresult result = check(properties); result != CUDA_SUCCESS) return result;
     d.forbid_during_capture();
@@ -84,7 +88,7 @@ CUresult CUDAAPI release(CUmemGenericAllocationHandle handle) {
 
 CUresult CUDAAPI map(CUdeviceptr pointer, std::size_t bytes, std::size_t offset,
                      CUmemGenericAllocationHandle handle, unsigned long long flags) {
-  return driver_call([&](Device& d) {
+  return driver_call("cuMemMap", [&](Device& d) {
     if (offset != 0 || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     d.forbid_during_capture();
     return d.memory.map(pointer, bytes, handle);
@@ -101,7 +105,7 @@ CUresult CUDAAPI unmap(CUdeviceptr pointer, std::size_t bytes) {
 
 CUresult CUDAAPI set_access(CUdeviceptr pointer, std::size_t bytes, const CUmemAccessDesc* access,
                             std::size_t count) {
-  return driver_call([&](Device& d) {
+  return driver_call("cuMemSetAccess", [&](Device& d) {
     if (access == nullptr || count != 1 || access->location.type != CU_MEM_LOCATION_TYPE_DEVICE ||
         (access->flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE &&
          access->flags != CU_MEM_ACCESS_FLAGS_PROT_NONE)) {
@@ -115,7 +119,7 @@ CUresult CUDAAPI set_access(CUdeviceptr pointer, std::size_t bytes, const CUmemA
 
 CUresult CUDAAPI granularity(std::size_t* bytes, const CUmemAllocationProp* properties,
                              CUmemAllocationGranularity_flags option) {
-  return driver_call([&](Device&) {
+  return driver_call("cuMemGetAllocationGranularity", [&](Device&) {
     if (bytes == nullptr || (option != CU_MEM_ALLOC_GRANULARITY_MINIMUM &&
                              option != CU_MEM_ALLOC_GRANULARITY_RECOMMENDED)) {
       return CUDA_ERROR_INVALID_VALUE;

@@ -170,6 +170,7 @@ struct Device {
   Counters counters;
   Machine machine;
   std::string fault;
+  std::string failing_driver_call;  ///< the next call of it fails
   CUstream_st legacy{0, 0, nullptr, {}};
   Handles<CUstream_st> streams;
   Handles<CUevent_st> events;

@@ -9,6 +9,10 @@ namespace protolith::test {
 
 void for_each_backend(const std::function<void(Backend&)>& test) {
   for (const CudaBatchNorm batch_norm : {CudaBatchNorm::fused, CudaBatchNorm::cudnn}) {
+    // Both schedules: the one finds results that nobody waited for, the other inputs that come
+    // late.
+    emulated::set_schedule(batch_norm == CudaBatchNorm::fused ? emulated::Schedule::latest
+                                                              : emulated::Schedule::soonest);
     {
       CudaBackend backend({.tf32 = false, .batch_norm = batch_norm});
       const std::string name = backend.description();

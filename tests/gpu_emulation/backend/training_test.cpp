@@ -11,8 +11,10 @@ namespace {
 
 /// Calls `test` with a backend on a new emulated device, which must stay without a fault.
 template <class Test>
-void on_emulated_device(CudaOptions options, Test test) {
+void on_emulated_device(CudaOptions options, Test test,
+                        emulated::Schedule schedule = emulated::Schedule::latest) {
   options.tf32 = false;
+  emulated::set_schedule(schedule);
   {
     CudaBackend backend(options);
     test(backend);
@@ -31,15 +33,20 @@ TEST_CASE("50 episodes, each from the CPU's state: loss, gradients and new param
   }
 }
 
-TEST_CASE("recorded steps are eager steps, bit for bit, whatever runs between them") {
+TEST_CASE("recorded steps are eager steps, bit for bit, whatever runs between them and whenever") {
   for (const CudaBatchNorm batch_norm : kBatchNorms) {
     CAPTURE(batch_norm);
-    std::vector<std::vector<double>> recorded, eager;
-    on_emulated_device({.graph = true, .batch_norm = batch_norm},
-                       [&](Backend& b) { recorded = train_with_evaluation(b, 6); });
-    on_emulated_device({.graph = false, .batch_norm = batch_norm},
-                       [&](Backend& b) { eager = train_with_evaluation(b, 6); });
-    CHECK(recorded == eager);
+    const auto train = [&](bool graph, emulated::Schedule schedule) {
+      std::vector<std::vector<double>> results;
+      on_emulated_device(
+          {.graph = graph, .batch_norm = batch_norm},
+          [&](Backend& backend) { results = train_with_evaluation(backend, 6); }, schedule);
+      return results;
+    };
+    const auto recorded = train(true, emulated::Schedule::latest);
+    CHECK(recorded == train(false, emulated::Schedule::latest));
+    CHECK(recorded == train(true, emulated::Schedule::soonest));
+    CHECK(recorded == train(false, emulated::Schedule::soonest));
   }
 }
 

@@ -104,7 +104,12 @@ TEST_CASE("what cuDNN has no engine for is refused by name") {
 
 TEST_CASE("before compute capability 8.0 there is no batch norm") {
   Gpu gpu(7, 5);
-  CHECK_FALSE(gpu.batch_norm().supports({3, 4, 5, 8}));
+  CudnnBatchNorm norm = gpu.batch_norm();
+  CHECK_FALSE(norm.supports({3, 4, 5, 8}));
+  // A training step asks for every block: cuDNN must not be asked again each time.
+  const std::uint64_t made = emulated::counters().descriptors;
+  CHECK_FALSE(norm.supports({3, 4, 5, 8}));
+  CHECK(emulated::counters().descriptors == made);
 }
 
 }  // namespace

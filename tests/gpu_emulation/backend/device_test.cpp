@@ -1,0 +1,55 @@
+// What the backend says on a machine that has no device for it.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "engine/cuda/cuda_backend.h"
+#include "tests/gpu_emulation/device.h"
+
+namespace protolith::test {
+namespace {
+
+/// The message of the error that making a backend ends in; empty when it ends in none.
+std::string refusal(cudaError_t count_status, int devices, int driver_version, int index = 0) {
+  emulated::set_machine(count_status, devices, driver_version);
+  std::string message;
+  try {
+    const CudaBackend backend({.index = index});
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  emulated::reset();
+  return message;
+}
+
+TEST_CASE("a machine without a device: the message says what is missing and what to do") {
+  CHECK(refusal(cudaErrorInsufficientDriver, 0, 0) ==
+        "device cuda: no NVIDIA driver is installed; install one, or compute on the CPU (--device "
+        "cpu)");
+  const std::string old = refusal(cudaErrorInsufficientDriver, 1, 11080);
+  const std::string needed =
+      fmt::format("{}.{}", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+  CHECK(old == "device cuda: the NVIDIA driver supports CUDA 11.8 and this program needs " +
+                   needed + "; update the driver, or compute on the CPU (--device cpu)");
+  CHECK(refusal(cudaErrorStubLibrary, 0, 0).find("libcuda.so is the CUDA toolkit's stub") !=
+        std::string::npos);
+  CHECK(refusal(cudaErrorNoDevice, 0, CUDART_VERSION) ==
+        "device cuda: the NVIDIA driver finds no CUDA device; see nvidia-smi and "
+        "CUDA_VISIBLE_DEVICES, or compute on the CPU (--device cpu)");
+  CHECK(refusal(cudaSuccess, 0, CUDART_VERSION).find("finds no CUDA device") != std::string::npos);
+  CHECK(refusal(cudaErrorUnknown, 1, CUDART_VERSION) ==
+        "device cuda: unknown error (cudaErrorUnknown)");
+}
+
+TEST_CASE("a device number beyond the last one is wrong usage, and named") {
+  CHECK(refusal(cudaSuccess, 1, CUDART_VERSION, 1) ==
+        "device cuda:1: this machine has 1 CUDA device, numbered from 0");
+  CHECK(refusal(cudaSuccess, 2, CUDART_VERSION, 7) ==
+        "device cuda:7: this machine has 2 CUDA devices, numbered from 0");
+  CHECK_THROWS_AS(CudaBackend({.index = -1}), UsageError);
+  CHECK_THROWS_AS(CudaBackend({.index = 1}), UsageError);
+  CHECK(refusal(cudaSuccess, 1, CUDART_VERSION) == "");
+}
+
+}  // namespace
+}  // namespace protolith::test
