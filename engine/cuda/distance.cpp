@@ -16,7 +16,8 @@ namespace {
 void gemm(cublasHandle_t blas, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
           const Tensor& c) {
   const std::int64_t inner = a.shape()[transpose_a ? 0 : 1];
-  for (const std::int64_t extent : {inner, a.shape()[1], b.shape()[1], c.shape()[0]}) {
+  for (const std::int64_t extent :
+       {inner, a.shape()[1], b.shape()[1], c.shape()[0], c.shape()[1]}) {
     PROTOLITH_CHECK(extent <= std::numeric_limits<int>::max(), "a matrix extent of {}", extent);
   }
   const float one = 1.0F, zero = 0.0F;
