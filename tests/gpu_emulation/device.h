@@ -83,8 +83,8 @@ void reset();
 void set_total_memory(std::size_t bytes);
 /// What cudaGetDeviceCount and cudaDriverGetVersion answer, to play a machine without a device.
 void set_machine(cudaError_t count_status, int devices, int driver_version);
-/// Makes the next call of this function of the driver ("cuMemMap") fail, as it may when the driver's
-/// own memory runs out.
+/// Makes the next call of this function of the driver ("cuMemMap") fail, as it may when the
+/// driver's own memory runs out.
 void fail_driver_call(const std::string& name);
 /// The compute capability that the device claims, 9.0 at first.
 void set_compute_capability(int major, int minor);

@@ -50,11 +50,13 @@ class DeviceArray {
  public:
   explicit DeviceArray(std::int64_t count, int skew = 0)
       : count_(static_cast<std::size_t>(count)),
-        block_(static_cast<T*>(::operator new(bytes(skew), std::align_val_t{256}))),
+        block_(static_cast<T*>(::operator new (bytes(skew), std::align_val_t{256}))),
         data_(block_.get() + skew) {
     for (std::size_t i = 0; i < count_; ++i) {
-      if constexpr (std::is_floating_point_v<T>) data_[i] = std::numeric_limits<T>::quiet_NaN();
-      else data_[i] = static_cast<T>(0xcccccccc);
+      if constexpr (std::is_floating_point_v<T>)
+        data_[i] = std::numeric_limits<T>::quiet_NaN();
+      else
+        data_[i] = static_cast<T>(0xcccccccc);
     }
   }
   explicit DeviceArray(const std::vector<T>& values, int skew = 0)
@@ -68,9 +70,11 @@ class DeviceArray {
 
  private:
   struct Free {
-    void operator()(T* p) const { ::operator delete(p, std::align_val_t{256}); }
+    void operator()(T* p) const { ::operator delete (p, std::align_val_t{256}); }
   };
-  std::size_t bytes(int skew) const { return (count_ + static_cast<std::size_t>(skew)) * sizeof(T); }
+  std::size_t bytes(int skew) const {
+    return (count_ + static_cast<std::size_t>(skew)) * sizeof(T);
+  }
   std::size_t count_;
   std::unique_ptr<T, Free> block_;
   T* data_;
