@@ -99,21 +99,24 @@ class DeviceRegion : public MemoryRegion {
     const std::size_t size = round_up(bytes, granule_) - committed_;
     if (size > reserved_ - committed_) throw_out_of_memory(device_, size);
     CUmemGenericAllocationHandle handle{};
-    const CUresult created = driver_.create(&handle, size, &properties_, 0);
-    if (created == CUDA_ERROR_OUT_OF_MEMORY) throw_out_of_memory(device_, size);
-    check_driver(created, "cuMemCreate");
+    check_growth(driver_.create(&handle, size, &properties_, 0), "cuMemCreate", size);
     const CUdeviceptr end = base_ + committed_;
     const CUresult mapped = driver_.map(end, size, 0, handle, 0);
     driver_.release(handle);  // from here on the mapping alone keeps the memory
-    check_driver(mapped, "cuMemMap");
+    check_growth(mapped, "cuMemMap", size);
     const CUmemAccessDesc access{properties_.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     const CUresult opened = driver_.set_access(end, size, &access, 1);
     if (opened != CUDA_SUCCESS) driver_.unmap(end, size);
-    check_driver(opened, "cuMemSetAccess");
+    check_growth(opened, "cuMemSetAccess", size);
     committed_ += size;
   }
 
  private:
+  void check_growth(CUresult status, const char* what, std::size_t size) const {
+    if (status == CUDA_ERROR_OUT_OF_MEMORY) throw_out_of_memory(device_, size);
+    check_driver(status, what);
+  }
+
   Device device_;
   DriverMemory driver_;
   CUmemAllocationProp properties_{};
