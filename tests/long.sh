@@ -81,6 +81,8 @@ check "every barrier of the CUDA kernels is missed when it is gone" \
   tests/gpu_emulation/mutate.py barriers build/ci/tests/gpu_emulation/test_gpu_kernels
 check "every bound of the CUDA kernels is missed when it is off by one" \
   tests/gpu_emulation/mutate.py bounds build/asan
+check "every error that is planted in the CUDA backend is noticed" \
+  tests/gpu_emulation/plant.py build/ci --jobs "${JOBS:-$(nproc)}"
 check "gradients of a whole 60-way batch with the f32 run's decisions" \
   build/ci/tests/test_backend_ops --no-skip -tc="*whole 60-way batch*"
 check "training and evaluation, address and undefined-behaviour sanitizers" sanitized asan
