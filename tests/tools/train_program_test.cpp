@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "engine/safetensors.h"
+#include "tests/engine/environment.h"
 #include "tests/tools/program.h"
 
 namespace protolith::testing {
@@ -160,7 +161,6 @@ TEST_CASE("wrong input names the file or value, and loses nothing") {
       {"train --preset demo --val-way 5000 --out " + path("x"), 2, "5000"},
       {"train " + kSmall + " --data omniglot:" + path("nowhere") + " --out " + path("x"), 1,
        "nowhere"},
-      {"train --device cuda --out " + path("x"), 2, "cpu"},
       {"train --resume " + path("run") + " --seed 9", 2, "seed = 9"},
       {"train --resume " + path("run") + " --last-pool on", 2, "last_pool = true"},
       {"train --resume " + path("nowhere"), 2, "nowhere"},
@@ -190,6 +190,32 @@ TEST_CASE("wrong input names the file or value, and loses nothing") {
   }
   CHECK_FALSE(std::filesystem::exists(folder / "x"));
   CHECK(slurp(run / "last.safetensors") == last);
+}
+
+TEST_CASE("without a CUDA device, cuda is refused with the reason and auto trains on the CPU") {
+  const Environment hidden("CUDA_VISIBLE_DEVICES", "");  // where there are some
+  const TemporaryFolder folder;
+  const std::string out = " --out '" + (folder / "run").string() + "'";
+  const ProgramResult refused = run_program("train " + kSmall + " --device cuda" + out);
+  CHECK(refused.code == 1);
+  CHECK(contains(refused.errors, "protolith: error: device cuda: "));
+  CHECK(contains(refused.errors, "--device cpu"));
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
+  const ProgramResult trained =
+      run_program("train " + kSmall + " --device auto --episodes 1" + out);
+  CHECK(trained.code == 0);
+  CHECK(contains(trained.errors, "protolith: computing on the CPU: "));
+}
+
+TEST_CASE("what only CUDA has is refused on the CPU") {
+  const TemporaryFolder folder;
+  for (const char* flag : {"--batch-norm cudnn", "--precision tf32"}) {
+    CAPTURE(flag);
+    const ProgramResult result = run_program("train " + kSmall + " --device cpu " + flag +
+                                             " --out '" + (folder / "run").string() + "'");
+    CHECK(result.code == 2);
+    CHECK(contains(result.errors, flag));
+  }
 }
 
 TEST_CASE("damaged checkpoints of a run are refused by name") {
