@@ -64,18 +64,30 @@ Timing time_evaluation(Backend& backend, const Config& config, const Dataset& da
   });
 }
 
+/// What this machine's cores can do at most, measured; not known of another device.
+struct HostPeak {
+  bool known = false;
+  double flops = 0, bandwidth = 0;
+};
+
+HostPeak host_peak(const Backend& backend) {
+  if (backend.device().type != DeviceType::cpu) return {};
+  return {true, cpu::peak_flops(), cpu::copy_bandwidth()};
+}
+
 int bench_ops(Backend& backend, const Workload& workload, const BenchFlags& flags) {
   const std::vector<OpTiming> timings =
       time_ops(backend, workload, flags.filter, flags.warm, flags.repeats);
   PROTOLITH_CHECK_USAGE(!timings.empty(), "--filter {}: no operation has that in its name",
                         flags.filter);
-  const double peak = cpu::peak_flops();
-  const double bandwidth = cpu::copy_bandwidth();
+  const HostPeak host = host_peak(backend);
   nlohmann::json ops = nlohmann::json::array();
   std::string text = fmt::format(
-      "ops {} ({}) on {}\n  peak {:.0f} GFLOP/s of multiply-adds, {:.1f} GB/s of copying\n"
-      "{:<32}{:<20}{:>10}{:>9}{:>9}{:>9}{:>8}{:>8}\n",
-      workload.name, workload.description, backend.description(), peak * 1e-9, bandwidth * 1e-9,
+      "ops {} ({}) on {}\n{}{:<32}{:<20}{:>10}{:>9}{:>9}{:>9}{:>8}{:>8}\n", workload.name,
+      workload.description, backend.description(),
+      host.known ? fmt::format("  peak {:.0f} GFLOP/s of multiply-adds, {:.1f} GB/s of copying\n",
+                               host.flops * 1e-9, host.bandwidth * 1e-9)
+                 : "  (each with about 10 us of waiting for the device)\n",
       "operation", "input", "median ms", "min", "GFLOP/s", "of peak", "GB/s", "of copy");
   for (const OpTiming& op : timings) {
     const double flops = op.gflop * 1e9 / op.timing.median;
@@ -86,21 +98,28 @@ int bench_ops(Backend& backend, const Workload& workload, const BenchFlags& flag
                    {"min_ms", 1e3 * op.timing.min},
                    {"max_ms", 1e3 * op.timing.max},
                    {"gflops", flops * 1e-9},
-                   {"share_of_peak", flops / peak},
-                   {"gb_per_s", moved * 1e-9},
-                   {"share_of_copy", moved / bandwidth}});
-    text += fmt::format("{:<32}{:<20}{:>10.3f}{:>9.3f}{:>9.1f}{:>8.0f}%{:>8.1f}{:>7.0f}%\n",
-                        op.name, op.shape, 1e3 * op.timing.median, 1e3 * op.timing.min,
-                        flops * 1e-9, 100 * flops / peak, moved * 1e-9, 100 * moved / bandwidth);
+                   {"gb_per_s", moved * 1e-9}});
+    if (host.known) {
+      ops.back().update(
+          {{"share_of_peak", flops / host.flops}, {"share_of_copy", moved / host.bandwidth}});
+    }
+    const auto share = [&](double rate, double peak) {
+      return host.known ? fmt::format("{:.0f}%", 100 * rate / peak) : "-";
+    };
+    text += fmt::format("{:<32}{:<20}{:>10.3f}{:>9.3f}{:>9.1f}{:>9}{:>8.1f}{:>8}\n", op.name,
+                        op.shape, 1e3 * op.timing.median, 1e3 * op.timing.min, flops * 1e-9,
+                        share(flops, host.flops), moved * 1e-9, share(moved, host.bandwidth));
   }
   if (flags.output.json) {
-    print_json({{"what", "ops"},
-                {"workload", workload.name},
-                {"device", backend.description()},
-                {"peak_gflops", peak * 1e-9},
-                {"copy_gb_per_s", bandwidth * 1e-9},
-                {"peak_memory_mb", peak_memory_mb()},
-                {"ops", ops}});
+    nlohmann::json result{{"what", "ops"},
+                          {"workload", workload.name},
+                          {"device", backend.description()},
+                          {"peak_memory_mb", peak_memory_mb()},
+                          {"ops", ops}};
+    if (host.known) {
+      result.update({{"peak_gflops", host.flops * 1e-9}, {"copy_gb_per_s", host.bandwidth * 1e-9}});
+    }
+    print_json(result);
   } else {
     std::fputs(text.c_str(), stdout);
   }
@@ -121,8 +140,6 @@ void check_usage(const BenchFlags& flags) {
   const bool cost = flags.what == "cost";
   PROTOLITH_CHECK_USAGE(flags.filter.empty() || flags.what == "ops",
                         "--filter {}: only bench ops has operations to choose from", flags.filter);
-  PROTOLITH_CHECK_USAGE(flags.batch_norm.empty() || cost, "--batch-norm {}: only for bench cost",
-                        flags.batch_norm);
   PROTOLITH_CHECK_USAGE(!flags.markdown || cost, "--markdown: only for bench cost");
 }
 
@@ -134,6 +151,7 @@ int bench(const BenchFlags& flags) {
   if (flags.what == "cost") return bench_cost(workload, flags);
   Config config = flags.config.over(Config{});
   config.last_pool = workload.last_pool;
+  if (!flags.batch_norm.empty()) config.batch_norm = flags.batch_norm;
   const std::unique_ptr<Backend> backend = open_backend(config, flags.output.quiet);
   if (flags.what == "ops") return bench_ops(*backend, workload, flags);
   const Dataset dataset = random_images(workload);
@@ -143,30 +161,36 @@ int bench(const BenchFlags& flags) {
   const double gflop =
       convolution_gflop(workload, training ? workload.training : workload.evaluation, training);
   const double peak_mb = peak_memory_mb();
-  const double peak = cpu::peak_flops();
+  const double step_mb = static_cast<double>(backend->step_memory_bytes()) / (1 << 20);
+  const HostPeak host = host_peak(*backend);
   if (flags.output.json) {
-    print_json({{"what", flags.what},
-                {"workload", workload.name},
-                {"device", backend->description()},
-                {"repeats", flags.repeats},
-                {"median_ms", 1e3 * timing.median},
-                {"min_ms", 1e3 * timing.min},
-                {"max_ms", 1e3 * timing.max},
-                {"peak_memory_mb", peak_mb},
-                {"step_memory_mb", static_cast<double>(backend->step_memory_bytes()) / (1 << 20)},
-                {"gflops", gflop / timing.median},
-                {"peak_gflops", peak * 1e-9}});
+    nlohmann::json result{{"what", flags.what},
+                          {"workload", workload.name},
+                          {"device", backend->description()},
+                          {"repeats", flags.repeats},
+                          {"median_ms", 1e3 * timing.median},
+                          {"min_ms", 1e3 * timing.min},
+                          {"max_ms", 1e3 * timing.max},
+                          {"peak_memory_mb", peak_mb},
+                          {"step_memory_mb", step_mb},
+                          {"gflops", gflop / timing.median}};
+    if (host.known) result["peak_gflops"] = host.flops * 1e-9;
+    print_json(result);
     return kExitDone;
   }
-  std::fputs(
-      fmt::format("{} {} ({}) on {}\n  median {:.2f} ms, min {:.2f}, max {:.2f} over {}\n"
-                  "  {:.1f} GFLOP/s of direct convolution, {:.2f} of the time that its "
-                  "multiply-adds take at the peak of {:.0f}\n  peak memory {:.0f} MB\n",
-                  flags.what, workload.name, workload.description, backend->description(),
-                  1e3 * timing.median, 1e3 * timing.min, 1e3 * timing.max, flags.repeats,
-                  gflop / timing.median, timing.median * peak / (gflop * 1e9), peak * 1e-9, peak_mb)
-          .c_str(),
-      stdout);
+  const std::string of_peak =
+      host.known
+          ? fmt::format(", {:.2f} of the time that its multiply-adds take at the peak of {:.0f}",
+                        timing.median * host.flops / (gflop * 1e9), host.flops * 1e-9)
+          : "";
+  std::fputs(fmt::format("{} {} ({}) on {}\n  median {:.2f} ms, min {:.2f}, max {:.2f} over {}\n"
+                         "  {:.1f} GFLOP/s of direct convolution{}\n"
+                         "  peak memory {:.0f} MB, step memory {:.0f} MB\n",
+                         flags.what, workload.name, workload.description, backend->description(),
+                         1e3 * timing.median, 1e3 * timing.min, 1e3 * timing.max, flags.repeats,
+                         gflop / timing.median, of_peak, peak_mb, step_mb)
+                 .c_str(),
+             stdout);
   return kExitDone;
 }
 
@@ -203,8 +227,7 @@ void add_bench_command(CommandLine& program) {
       ->capture_default_str();
   command.add_option("--filter", flags->filter, "ops: only those whose name contains this")
       ->type_name("TEXT");
-  command
-      .add_option("--batch-norm", flags->batch_norm, "cost: cudnn (as on CUDA by default) or fused")
+  command.add_option("--batch-norm", flags->batch_norm, "on CUDA: cudnn (the default) or fused")
       ->check(CLI::IsMember({"cudnn", "fused"}));
   command.add_flag("--markdown", flags->markdown, "cost: as in docs/performance.md");
   command.add_option("--repeats", flags->repeats, "timed calls")

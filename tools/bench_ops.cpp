@@ -33,6 +33,8 @@ class OpBench {
     if (!wants({name.c_str()})) return;
     const Timing timing = time_calls(warm_, repeats_, [&](std::uint64_t) {
       call();
+      // A device works on after the call has returned; reading anything back waits for it.
+      if (backend_.device().type != DeviceType::cpu) backend_.read_scalar(waited_for_);
       backend_.end_step();
     });
     timings_.push_back({name, to_string(shape), timing, flop * 1e-9, moved * 1e-6});
@@ -64,6 +66,7 @@ class OpBench {
 
  private:
   Backend& backend_;
+  Tensor waited_for_ = backend_.persistent({1});
   std::string filter_;
   int warm_, repeats_;
   std::uint64_t sequence_ = 0;
