@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/cuda/cuda_backend.h"
-#include "tests/gpu_emulation/device.h"
+#include "tests/gpu_emulation/device/device.h"
 #include "tools/bench_workload.h"
 #include "tools/learner.h"
 #include "tools/step_cost.h"

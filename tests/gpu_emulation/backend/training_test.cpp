@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "engine/cuda/cuda_backend.h"
-#include "tests/gpu_emulation/device.h"
+#include "tests/gpu_emulation/device/device.h"
 
 namespace protolith::test {
 namespace {

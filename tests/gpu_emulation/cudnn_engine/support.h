@@ -13,7 +13,7 @@
 
 #include "engine/cuda/cudnn_batch_norm.h"
 #include "engine/cuda/cudnn_convolution.h"
-#include "tests/gpu_emulation/device.h"
+#include "tests/gpu_emulation/device/device.h"
 #include "tests/reference/array.h"
 
 namespace protolith::test {

@@ -14,7 +14,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "tests/gpu_emulation/executor.h"
+#include "tests/gpu_emulation/simt/executor.h"
 
 #define __global__
 #define __device__

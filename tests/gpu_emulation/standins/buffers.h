@@ -8,8 +8,8 @@
 #include <numeric>
 #include <vector>
 
-#include "tests/gpu_emulation/device.h"
-#include "tests/gpu_emulation/submit.h"
+#include "tests/gpu_emulation/device/device.h"
+#include "tests/gpu_emulation/device/submit.h"
 
 namespace protolith::test {
 

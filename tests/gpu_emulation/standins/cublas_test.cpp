@@ -5,7 +5,7 @@
 #include <limits>
 #include <random>
 
-#include "tests/gpu_emulation/gemm.h"
+#include "tests/gpu_emulation/cublas/gemm.h"
 #include "tests/gpu_emulation/standins/buffers.h"
 
 namespace protolith::test {

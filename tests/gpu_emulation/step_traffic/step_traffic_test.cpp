@@ -1,7 +1,7 @@
 // The bytes that each kernel of a recorded training step moves are those that tools/step_cost.h
 // lists.
 #include "tests/gpu_emulation/backend/recorded_step.h"
-#include "tests/gpu_emulation/traffic_recorder.h"
+#include "tests/gpu_emulation/simt/traffic_recorder.h"
 
 namespace protolith::test {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "kernels/cuda/traffic.h"
 #include "tests/gpu_emulation/kernels/support.h"
-#include "tests/gpu_emulation/traffic_recorder.h"
+#include "tests/gpu_emulation/simt/traffic_recorder.h"
 
 namespace protolith::test {
 

@@ -8,7 +8,7 @@
 #include <string>
 
 #ifdef PROTOLITH_STANDINS
-#include "tests/gpu_emulation/device.h"
+#include "tests/gpu_emulation/device/device.h"
 #endif
 
 namespace protolith::test {
