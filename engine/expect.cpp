@@ -27,6 +27,36 @@ void expect_shape(const Tensor& tensor, std::string_view name, Device device, co
                   to_string(tensor.shape()), to_string(shape));
 }
 
+void expect_channels(std::initializer_list<std::pair<const Tensor*, std::string_view>> tensors,
+                     std::int64_t channels, Device device) {
+  for (const auto& [tensor, name] : tensors) expect_shape(*tensor, name, device, {channels});
+}
+
+RowsChannels rows_channels(const Tensor& x, std::string_view name, Device device) {
+  expect_tensor(x, name, device);
+  PROTOLITH_CHECK(x.shape().rank() >= 1, "{} is a scalar", name);
+  const std::int64_t channels = x.shape()[x.shape().rank() - 1];
+  return {x.elements() / channels, channels};
+}
+
+Shape product_shape(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                    Device device) {
+  expect_rank(a, "matmul a", device, 2);
+  expect_rank(b, "matmul b", device, 2);
+  PROTOLITH_CHECK(a.shape()[transpose_a ? 0 : 1] == b.shape()[transpose_b ? 1 : 0],
+                  "cannot multiply {}{} by {}{}", to_string(a.shape()), transpose_a ? "^T" : "",
+                  to_string(b.shape()), transpose_b ? "^T" : "");
+  return {a.shape()[transpose_a ? 1 : 0], b.shape()[transpose_b ? 0 : 1]};
+}
+
+void expect_sides(const Tensor& queries, const Tensor& prototypes, Device device) {
+  expect_rank(queries, "queries", device, 2);
+  expect_rank(prototypes, "prototypes", device, 2);
+  PROTOLITH_CHECK(queries.shape()[1] == prototypes.shape()[1],
+                  "queries {} and prototypes {} differ in features", to_string(queries.shape()),
+                  to_string(prototypes.shape()));
+}
+
 Shape convolution_shape(const Shape& x, const Shape& weight, std::int64_t stride,
                         std::int64_t padding) {
   PROTOLITH_CHECK(x.rank() == 4 && weight.rank() == 4 && x[3] == weight[3],

@@ -26,23 +26,10 @@ void gemm(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, 
               static_cast<blasint>(c.shape()[1]));
 }
 
-void expect_sides(const Tensor& queries, const Tensor& prototypes) {
-  expect_rank(queries, "queries", {}, 2);
-  expect_rank(prototypes, "prototypes", {}, 2);
-  PROTOLITH_CHECK(queries.shape()[1] == prototypes.shape()[1],
-                  "queries {} and prototypes {} differ in features", to_string(queries.shape()),
-                  to_string(prototypes.shape()));
-}
-
 }  // namespace
 
 Tensor CpuBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
-  expect_rank(a, "matmul a", device(), 2);
-  expect_rank(b, "matmul b", device(), 2);
-  PROTOLITH_CHECK(a.shape()[transpose_a ? 0 : 1] == b.shape()[transpose_b ? 1 : 0],
-                  "cannot multiply {}{} by {}{}", to_string(a.shape()), transpose_a ? "^T" : "",
-                  to_string(b.shape()), transpose_b ? "^T" : "");
-  Tensor c = empty({a.shape()[transpose_a ? 1 : 0], b.shape()[transpose_b ? 0 : 1]}, DType::f32);
+  Tensor c = empty(product_shape(a, transpose_a, b, transpose_b, device()), DType::f32);
   gemm(a, transpose_a, b, transpose_b, c);
   return c;
 }
@@ -68,7 +55,7 @@ Tensor CpuBackend::segment_mean_backward(const Tensor& dmean, std::int64_t lengt
 
 Tensor CpuBackend::squared_distances(const Tensor& queries, const Tensor& prototypes,
                                      DistanceMethod method) {
-  expect_sides(queries, prototypes);
+  expect_sides(queries, prototypes, device());
   const std::int64_t rows = queries.shape()[0];
   const std::int64_t classes = prototypes.shape()[0];
   const std::int64_t features = queries.shape()[1];
@@ -92,7 +79,7 @@ Tensor CpuBackend::squared_distances(const Tensor& queries, const Tensor& protot
 DistanceGradients CpuBackend::squared_distances_backward(const Tensor& queries,
                                                          const Tensor& prototypes,
                                                          const Tensor& ddistances) {
-  expect_sides(queries, prototypes);
+  expect_sides(queries, prototypes, device());
   const std::int64_t rows = queries.shape()[0];
   const std::int64_t classes = prototypes.shape()[0];
   const std::int64_t features = queries.shape()[1];

@@ -12,22 +12,6 @@
 namespace protolith {
 namespace {
 
-struct RowsChannels {
-  std::int64_t rows, channels;
-};
-
-RowsChannels rows_channels(const Tensor& x, std::string_view name) {
-  expect_tensor(x, name, {});
-  PROTOLITH_CHECK(x.shape().rank() >= 1, "{} is a scalar", name);
-  const std::int64_t channels = x.shape()[x.shape().rank() - 1];
-  return {x.elements() / channels, channels};
-}
-
-void expect_channels(std::initializer_list<std::pair<const Tensor*, std::string_view>> tensors,
-                     std::int64_t channels) {
-  for (const auto& [tensor, name] : tensors) expect_shape(*tensor, name, {}, {channels});
-}
-
 cpu::ImageExtents image_extents(const Shape& s) {
   return {s[0], s[1], s[2], s[3]};
 }
@@ -47,7 +31,7 @@ std::pair<Tensor, Tensor> scale_shift(Backend& backend, const Tensor& gamma, con
 }  // namespace
 
 BatchStatistics CpuBackend::batch_statistics(const Tensor& x, float epsilon) {
-  const auto [rows, channels] = rows_channels(x, "batch norm x");
+  const auto [rows, channels] = rows_channels(x, "batch norm x", device());
   BatchStatistics s{empty({channels}, DType::f32), empty({channels}, DType::f32),
                     empty({channels}, DType::f32)};
   cpu::batch_norm_statistics(x.data<float>(), rows, channels, s.mean.data<float>(),
@@ -65,7 +49,7 @@ void CpuBackend::update_running_statistics(const BatchStatistics& batch, std::in
   expect_channels({{&batch.variance, "batch variance"},
                    {&running_mean, "running mean"},
                    {&running_variance, "running variance"}},
-                  channels);
+                  channels, device());
   PROTOLITH_CHECK(rows >= 1, "batch statistics of {} rows", rows);
   cpu::batch_norm_update_running(batch.mean.data<float>(), batch.variance.data<float>(), rows,
                                  momentum, running_mean.data<float>(),
@@ -74,12 +58,12 @@ void CpuBackend::update_running_statistics(const BatchStatistics& batch, std::in
 
 Tensor CpuBackend::batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                               const BatchStatistics& statistics) {
-  const auto [rows, channels] = rows_channels(x, "batch norm x");
+  const auto [rows, channels] = rows_channels(x, "batch norm x", device());
   expect_channels({{&gamma, "gamma"},
                    {&beta, "beta"},
                    {&statistics.mean, "mean"},
                    {&statistics.inv_std, "inverse deviation"}},
-                  channels);
+                  channels, device());
   const auto [scale, shift] = scale_shift(*this, gamma, beta, statistics);
   Tensor y = empty(x.shape(), DType::f32);
   cpu::batch_norm_affine(x.data<float>(), scale.data<float>(), shift.data<float>(), y.data<float>(),
@@ -97,7 +81,7 @@ void CpuBackend::inference_scale_shift(const Tensor& gamma, const Tensor& beta,
                    {&running_variance, "running variance"},
                    {&scale, "scale"},
                    {&shift, "shift"}},
-                  channels);
+                  channels, device());
   const Tensor inv_std = empty({channels}, DType::f32);
   cpu::batch_norm_inverse_deviation(running_variance.data<float>(), epsilon, inv_std.data<float>(),
                                     channels);
@@ -109,7 +93,7 @@ void CpuBackend::inference_scale_shift(const Tensor& gamma, const Tensor& beta,
 Tensor CpuBackend::batch_norm_inference(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                         const Tensor& running_mean, const Tensor& running_variance,
                                         float epsilon) {
-  const auto [rows, channels] = rows_channels(x, "batch norm x");
+  const auto [rows, channels] = rows_channels(x, "batch norm x", device());
   const Tensor scale = empty({channels}, DType::f32);
   const Tensor shift = empty({channels}, DType::f32);
   inference_scale_shift(gamma, beta, running_mean, running_variance, epsilon, scale, shift);
@@ -122,11 +106,11 @@ Tensor CpuBackend::batch_norm_inference(const Tensor& x, const Tensor& gamma, co
 BatchNormGradients CpuBackend::batch_norm_backward(const Tensor& x, const Tensor& dy,
                                                    const Tensor& gamma,
                                                    const BatchStatistics& statistics) {
-  const auto [rows, channels] = rows_channels(x, "batch norm x");
+  const auto [rows, channels] = rows_channels(x, "batch norm x", device());
   expect_shape(dy, "batch norm dy", device(), x.shape());
   expect_channels(
       {{&gamma, "gamma"}, {&statistics.mean, "mean"}, {&statistics.inv_std, "inverse deviation"}},
-      channels);
+      channels, device());
   BatchNormGradients g{empty(x.shape(), DType::f32), empty({channels}, DType::f32),
                        empty({channels}, DType::f32)};
   const float* mean = statistics.mean.data<float>();
@@ -182,7 +166,7 @@ BatchNormReluPoolResult CpuBackend::batch_norm_relu_pool(const Tensor& x, const 
                    {&beta, "beta"},
                    {&statistics.mean, "mean"},
                    {&statistics.inv_std, "inverse deviation"}},
-                  x.shape()[3]);
+                  x.shape()[3], device());
   const auto [scale, shift] = scale_shift(*this, gamma, beta, statistics);
   if (!pool) return {affine_relu_pool(x, scale, shift, false), {}, {}};
   const Shape shape = pooled_shape(x.shape());
@@ -197,7 +181,7 @@ BatchNormReluPoolResult CpuBackend::batch_norm_relu_pool(const Tensor& x, const 
 Tensor CpuBackend::affine_relu_pool(const Tensor& x, const Tensor& scale, const Tensor& shift,
                                     bool pool) {
   expect_rank(x, "block x", device(), 4);
-  expect_channels({{&scale, "scale"}, {&shift, "shift"}}, x.shape()[3]);
+  expect_channels({{&scale, "scale"}, {&shift, "shift"}}, x.shape()[3], device());
   const cpu::ImageExtents extents = image_extents(x.shape());
   Tensor y = empty(pool ? pooled_shape(x.shape()) : x.shape(), DType::f32);
   if (pool) {
@@ -224,7 +208,7 @@ class BlockBackward {
     expect_shape(dy, "block dy", {}, shape);
     expect_channels(
         {{&gamma, "gamma"}, {&statistics.mean, "mean"}, {&statistics.inv_std, "inverse deviation"}},
-        x.shape()[3]);
+        x.shape()[3], {});
     if (pooled()) {
       expect_shape(forward.winner, "block winner", {}, shape, DType::u8);
       expect_shape(forward.selected, "block selected", {}, shape);

@@ -1,6 +1,7 @@
 #include "engine/cuda/cudnn_convolution.h"
 
 #include "engine/cuda/cudnn_operands.h"
+#include "engine/expect.h"
 
 namespace protolith::cuda {
 namespace {
@@ -85,21 +86,10 @@ Descriptor convolution_descriptor(ConvolutionGeometry g) {
 }
 
 void check_shapes(const ConvolutionShapes& s) {
-  const std::int64_t stride = s.geometry.stride, padding = s.geometry.padding;
-  PROTOLITH_CHECK(s.x.rank() == 4 && s.weight.rank() == 4 && s.y.rank() == 4,
-                  "a convolution wants [N,H,W,C], [K,R,S,C] and [N,P,Q,K], not {}, {} and {}",
-                  to_string(s.x), to_string(s.weight), to_string(s.y));
-  const auto outputs = [&](int axis) {
-    return (s.x[axis] + 2 * padding - s.weight[axis]) / stride + 1;
-  };
-  PROTOLITH_CHECK(stride >= 1 && padding >= 0 && s.x[1] + 2 * padding >= s.weight[1] &&
-                      s.x[2] + 2 * padding >= s.weight[2],
-                  "filters {} do not fit into images {} with stride {} and padding {}",
-                  to_string(s.weight), to_string(s.x), stride, padding);
-  PROTOLITH_CHECK(
-      s.weight[3] == s.x[3] && s.y == Shape({s.x[0], outputs(1), outputs(2), s.weight[0]}),
-      "a convolution of {} with {} (stride {}, padding {}) does not make {}", to_string(s.x),
-      to_string(s.weight), stride, padding, to_string(s.y));
+  const auto [stride, padding] = s.geometry;
+  PROTOLITH_CHECK(s.y == convolution_shape(s.x, s.weight, stride, padding),
+                  "a convolution of {} with {} (stride {}, padding {}) does not make {}",
+                  to_string(s.x), to_string(s.weight), stride, padding, to_string(s.y));
 }
 
 }  // namespace

@@ -28,23 +28,10 @@ void gemm(cublasHandle_t blas, const Tensor& a, bool transpose_a, const Tensor& 
       static_cast<int>(a.shape()[1]), &zero, c.data<float>(), static_cast<int>(c.shape()[1])));
 }
 
-void expect_sides(const Tensor& queries, const Tensor& prototypes, Device device) {
-  expect_rank(queries, "queries", device, 2);
-  expect_rank(prototypes, "prototypes", device, 2);
-  PROTOLITH_CHECK(queries.shape()[1] == prototypes.shape()[1],
-                  "queries {} and prototypes {} differ in features", to_string(queries.shape()),
-                  to_string(prototypes.shape()));
-}
-
 }  // namespace
 
 Tensor CudaBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
-  expect_rank(a, "matmul a", device(), 2);
-  expect_rank(b, "matmul b", device(), 2);
-  PROTOLITH_CHECK(a.shape()[transpose_a ? 0 : 1] == b.shape()[transpose_b ? 1 : 0],
-                  "cannot multiply {}{} by {}{}", to_string(a.shape()), transpose_a ? "^T" : "",
-                  to_string(b.shape()), transpose_b ? "^T" : "");
-  Tensor c = empty({a.shape()[transpose_a ? 1 : 0], b.shape()[transpose_b ? 0 : 1]}, DType::f32);
+  Tensor c = empty(product_shape(a, transpose_a, b, transpose_b, device()), DType::f32);
   gemm(blas_.get(), a, transpose_a, b, transpose_b, c);
   return c;
 }

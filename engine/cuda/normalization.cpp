@@ -9,22 +9,6 @@
 namespace protolith {
 namespace {
 
-struct Rows {
-  std::int64_t rows, channels;
-};
-
-Rows rows_channels(const Tensor& x, std::string_view name, Device device) {
-  expect_tensor(x, name, device);
-  PROTOLITH_CHECK(x.shape().rank() >= 1, "{} is a scalar", name);
-  const std::int64_t channels = x.shape()[x.shape().rank() - 1];
-  return {x.elements() / channels, channels};
-}
-
-void expect_channels(std::initializer_list<std::pair<const Tensor*, std::string_view>> tensors,
-                     std::int64_t channels, Device device) {
-  for (const auto& [tensor, name] : tensors) expect_shape(*tensor, name, device, {channels});
-}
-
 ImageExtents image_extents(const Shape& s) {
   return {s[0], s[1], s[2], s[3]};
 }
