@@ -1,6 +1,8 @@
 // Memory, element-by-element operations, means, GEMM, ReLU and pool of every backend.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "tests/backend_ops/support.h"
@@ -140,6 +142,40 @@ TEST_CASE("memory: copies keep bits, persistent memory is zero and outlives step
     CHECK(backend.to_host(ti).host_span<std::int32_t>()[1] == -2);
     CHECK(backend.empty({3}, DType::u8).dtype() == DType::u8);
     CHECK(!backend.description().empty());
+  });
+}
+
+TEST_CASE("elementwise: nothing is written beyond the result") {
+  for_each_backend([](Backend& backend) {
+    constexpr std::int64_t kCount = 64;  // fills a block of the arena
+    const Tensor x = upload(backend, random_array(kCount, 1), {kCount});
+    const Tensor y = upload(backend, random_array(kCount, 2), {kCount});
+    const Tensor factor = upload(backend, Array{3}, {1});
+    const std::function<Tensor()> operations[] = {
+        [&] { return backend.add(x, y); },
+        [&] { return backend.scale(x, factor); },
+        [&] { return backend.relu(x); },
+        [&] { return backend.relu_backward(x, y); },
+        [&] { return backend.rows_backward(x, {kCount}, 0); },
+    };
+    for (const auto& operation : operations) {
+      Tensor place = backend.empty({kCount});
+      const Tensor next = backend.empty({kCount});
+      backend.fill(next, 7.0F);
+      const std::byte* const expected = place.raw();
+      place = {};
+      const Tensor result = operation();
+      REQUIRE(result.raw() == expected);
+      CHECK(download(backend, next) == Array(kCount, 7.0));
+      backend.end_step();
+    }
+    const Tensor rows = backend.persistent({3, kCount});
+    backend.fill(rows.rows(1, 2), 7.0F);
+    backend.accumulate(rows.rows(1, 2), backend.to_device(Tensor::of<float>(
+                                            std::vector<float>(kCount, 7.0F), {1, kCount})));
+    Array want(3 * kCount, 0.0);
+    std::fill_n(want.begin() + kCount, kCount, 14.0);
+    CHECK(download(backend, rows) == want);
   });
 }
 

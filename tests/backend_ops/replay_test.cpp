@@ -118,5 +118,19 @@ TEST_CASE("a replay does its work at each run, on what the persistent tensors th
   });
 }
 
+TEST_CASE("each run of a replay ends the step") {
+  for_each_backend([](Backend& backend) {
+    const Tensor x = upload(backend, Array{1, 2}, {2}), sum = backend.persistent({2});
+    const auto replay = backend.make_replay([&] { backend.accumulate(sum, backend.add(x, x)); });
+    for (int run = 0; run < 3; ++run) {
+      const Tensor of_this_step = backend.add(x, x);
+      CHECK(download(backend, of_this_step) == Array{2, 4});
+      replay->run();
+      CHECK_THROWS_AS(of_this_step.raw(), Error);
+    }
+    CHECK(download(backend, sum) == Array{6, 12});
+  });
+}
+
 }  // namespace
 }  // namespace protolith::test
