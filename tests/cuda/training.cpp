@@ -139,6 +139,19 @@ std::vector<std::vector<double>> train_with_evaluation(Backend& device, std::uin
   return results;
 }
 
+void check_fresh_gradients(Backend& device) {
+  const Episode episode = small_episodes().sample(0);
+  Learner untouched(device, small_config(), patterns()),
+      learner(device, small_config(), patterns());
+  std::vector<Array> gradients;
+  for (int step = 0; step < 4; ++step) {  // some are recorded, where the backend does that
+    learner.step(episode, kSmallEpisode);
+    gradients.push_back(download(device, learner.model().parameters().gradients()));
+    copy_state(device, untouched, device, learner);
+  }
+  for (const Array& later : gradients) CHECK(later == gradients.front());
+}
+
 void check_learning(Backend& device, std::uint64_t steps) {
   const EpisodeSampler episodes = small_episodes();
   Learner learner(device, small_config("sed"), patterns());

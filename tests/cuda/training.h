@@ -24,6 +24,9 @@ void check_parity(Backend& device, std::uint64_t steps);
 /// for bit with another way of running it.
 std::vector<std::vector<double>> train_with_evaluation(Backend& device, std::uint64_t steps);
 
+/// A second step from the same state has the same gradients: nothing of the first one is left.
+void check_fresh_gradients(Backend& device);
+
 /// `steps` episodes in a row make the loss fall and stay finite.
 void check_learning(Backend& device, std::uint64_t steps);
 

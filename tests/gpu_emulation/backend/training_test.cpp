@@ -79,6 +79,12 @@ TEST_CASE("a recorded step is one graph launch and one small copy; up to 60 thin
   }
 }
 
+TEST_CASE("a step leaves nothing behind in the gradients") {
+  for (const CudaBatchNorm batch_norm : kBatchNorms) {
+    on_emulated_device({.batch_norm = batch_norm}, check_fresh_gradients);
+  }
+}
+
 TEST_CASE("200 episodes on the emulated device learn, and stay finite") {
   on_emulated_device({}, [](Backend& backend) { check_learning(backend, 200); });
 }
