@@ -5,7 +5,7 @@
 
 #include "engine/cuda/cuda_backend.h"
 #include "tests/backend_ops/support.h"
-#include "tests/gpu_emulation/device.h"
+#include "tests/gpu_emulation/device/device.h"
 
 namespace protolith::test {
 namespace {

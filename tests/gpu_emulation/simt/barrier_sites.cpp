@@ -9,12 +9,12 @@
 namespace simt {
 namespace {
 
+// From the repository's root on, whatever the compiler was told of the folders above.
 std::string relative(std::string_view file) {
-  static const std::string root = [] {
-    const std::string here = __FILE__, below = "tests/gpu_emulation/barrier_sites.cpp";
-    return here.substr(0, here.size() - below.size());
-  }();
-  if (file.substr(0, root.size()) == root) file.remove_prefix(root.size());
+  for (const std::string_view top : {"kernels/cuda/", "tests/gpu_emulation/"}) {
+    const std::size_t found = file.rfind(top);
+    if (found != std::string_view::npos) return std::string(file.substr(found));
+  }
   return std::string(file);
 }
 
