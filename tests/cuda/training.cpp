@@ -158,6 +158,7 @@ void check_learning(Backend& device, std::uint64_t steps) {
   for (std::uint64_t i = 0; i < steps; ++i) learner.submit(episodes.sample(i), kSmallEpisode);
   const std::vector<Learner::StepResult> results = learner.collect();
   REQUIRE(results.size() == steps);
+  for (const Learner::StepResult& result : results) CHECK(result.loss > 0.0);  // of its own step
   const auto mean = [&](std::size_t begin, std::size_t end, auto member) {
     double sum = 0;
     for (std::size_t i = begin; i < end; ++i) sum += results[i].*member;

@@ -159,8 +159,6 @@ PLANTS = [
     (BACKEND, "turns for indices", "indices.data<std::int32_t>(),\n"
      "                       turns.data<std::int32_t>(),",
      "turns.data<std::int32_t>(),\n                       indices.data<std::int32_t>(),"),
-    (BACKEND, "height and width swapped", "indices.elements(), s[1], s[2], s[3],\n ",
-     "indices.elements(), s[2], s[1], s[3],\n "),
     ("engine/backend.cpp", "no bias correction of the second moment",
      "1.0 / std::sqrt(correction2)", "1.0"),
     ("engine/backend.cpp", "no bias correction of the first moment",
