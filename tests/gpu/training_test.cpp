@@ -38,6 +38,7 @@ TEST_CASE("200 episodes learn, and a loss that is not finite stops the optimizer
     CAPTURE(tf32);
     check_learning(*load_cuda_backend({.tf32 = tf32}), 200);
     check_stopping(*load_cuda_backend({.tf32 = tf32}));
+    check_fresh_gradients(*load_cuda_backend({.tf32 = tf32}));
   }
 }
 
