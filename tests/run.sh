@@ -11,7 +11,7 @@ usage: tests/run.sh [--preset NAME] [CTest options...]
   --preset NAME   a preset of CMakePresets.json: ci (default; warnings are errors), release, debug,
                   asan (address and undefined-behaviour sanitizers), tsan (thread sanitizer), coverage
 Other options go to CTest, for example: tests/run.sh -R kernels
-JOBS (default: one per core) sets how many compilers run at once.
+JOBS (default: one per core) sets how many compilers, and then tests, run at once.
 EOF
 }
 
@@ -56,4 +56,4 @@ if [[ $gpu ]]; then
     echo "run.sh: no compute-sanitizer on the PATH: skipped" >&2
   fi
 fi
-ctest --preset "$preset" "$@"
+ctest --preset "$preset" -j "${JOBS:-$(nproc)}" "$@"

@@ -166,6 +166,7 @@ TEST_CASE("fused backward without a pool and through it, odd rows and columns in
     CAPTURE(e.channels);
     for_each_order([&] {
       for (const int which : {0, 1, 2, 4, 8, 16, 32}) {
+        if (simt::tiny_grids_only() && which > 1) break;  // races have nothing to do with it
         check_backward_without_pool(e, which);
         check_backward_with_pool(e, which);
       }

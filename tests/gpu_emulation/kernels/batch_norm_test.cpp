@@ -297,10 +297,12 @@ TEST_CASE("backward: parameter and data gradients, in place too") {
     CAPTURE(s.rows);
     CAPTURE(s.channels);
     for_each_order([&] {
-      for (const int which : {0, 1, 2, 4}) check_backward(s, which);
+      for (const int which : {0, 1, 2, 4}) {
+        if (!simt::tiny_grids_only() || which <= 1) check_backward(s, which);
+      }
     });
   }
-  check_backward(kManyRows, 0);
+  if (!simt::tiny_grids_only()) check_backward(kManyRows, 0);
 }
 
 TEST_CASE("the tiles' sums always fit in the scratch memory") {

@@ -34,9 +34,11 @@ TEST_CASE("episode gather: images by index, turned and normalised, to one roundi
   const std::vector<float> scale{1.0F / (255.0F * 0.229F), -0.25F, 0.5F, 3.0F, 0.1F};
   const std::vector<float> shift{-0.485F / 0.229F, 63.75F, -3.0F, 0.0F, 1.0F};
   for (const std::int64_t channels : {1, 2, 3, 5}) {
-    for (const auto& [height, width] :
+    for (const auto& side :
          {std::pair(1, 1), std::pair(2, 2), std::pair(5, 5), std::pair(28, 28), std::pair(33, 33),
           std::pair(3, 7), std::pair(8, 1), std::pair(1, 129)}) {
+      // Not a structured binding: clang 14 cannot capture one, as CAPTURE does.
+      const int height = side.first, width = side.second;
       const reference::Extents e{9, height, width, channels};
       const reference::Bytes images = random_bytes(e.elements());
       Integers indices, turns;
