@@ -83,8 +83,6 @@ check "every bound of the CUDA kernels is missed when it is off by one" \
   tests/gpu_emulation/mutate.py bounds build/asan
 check "every error that is planted in the CUDA backend is noticed" \
   tests/gpu_emulation/plant.py build/ci --jobs "${JOBS:-$(nproc)}"
-check "gradients of a whole 60-way batch with the f32 run's decisions" \
-  build/ci/tests/test_backend_ops --no-skip -tc="*whole 60-way batch*"
 check "training and evaluation, address and undefined-behaviour sanitizers" sanitized asan
 check "training and evaluation, thread sanitizer" sanitized tsan
 check "the same seed gives the same files" repeated

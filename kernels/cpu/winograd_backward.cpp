@@ -19,30 +19,41 @@
 namespace protolith::cpu {
 namespace {
 
-/// Tiles that go through the pass together; a multiple of the product's rows.
-constexpr std::int64_t kBackwardTiles = 36;
+/// Tiles that go through the pass together: enough that reading the filters and adding to their
+/// gradients costs little.
+constexpr std::int64_t kBackwardTiles = 54;
+
+/// How the pass divides its work and each thread's memory.
+struct BackwardPlan {
+  explicit BackwardPlan(const ConvolutionExtents& e)
+      : grid(e),
+        block_rows(grid.block_rows(kBackwardTiles)),
+        input_layout(grid, block_rows, e.channels),
+        gradient_layout(grid, block_rows, e.filters) {}
+  /// Of scratch memory for one thread, its filters' gradients not counted.
+  std::int64_t floats() const {
+    return input_layout.floats() + gradient_layout.floats() + zeros() +
+           Strip::floats(Strip::input_columns(grid));
+  }
+  std::int64_t zeros() const { return grid.columns.size() * input_layout.channels(); }
+
+  TileGrid grid;
+  std::int64_t block_rows;
+  PlaneLayout input_layout, gradient_layout;
+};
 
 /// What one thread works with, laid out in its share of the scratch memory.
 struct BackwardMemory {
-  BackwardMemory(const ConvolutionExtents& e, float* scratch)
+  BackwardMemory(const BackwardPlan& plan, float* scratch)
       : inputs(scratch),
-        input_stride(plane_stride(kBackwardTiles, e.channels)),
-        gradients(inputs + kPlanes * input_stride),
-        gradient_stride(plane_stride(kBackwardTiles, e.filters)),
-        zeros(gradients + kPlanes * gradient_stride),
-        outside(zeros + e.channels) {}
-  static std::int64_t floats(const ConvolutionExtents& e) {
-    return kPlanes * (plane_stride(kBackwardTiles, e.channels) +
-                      plane_stride(kBackwardTiles, e.filters)) +
-           2 * e.channels;
-  }
+        gradients(inputs + plan.input_layout.floats()),
+        zeros(gradients + plan.gradient_layout.floats()),
+        strip(zeros + plan.zeros(), Strip::input_columns(plan.grid)) {}
 
-  float* inputs;  ///< V, and then P in its place
-  std::int64_t input_stride;
+  float* inputs;     ///< V, and then P in its place
   float* gradients;  ///< D
-  std::int64_t gradient_stride;
-  float* zeros;
-  float* outside;  ///< takes what would be the gradient of pixels outside the images
+  float* zeros;      ///< a row of pixels outside the images
+  Strip strip;
 };
 
 }  // namespace
@@ -54,141 +65,266 @@ namespace protolith::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
-using Vector = hn::Vec<ChannelTag>;
+/// The gradient of the convolution's output, and its place: a row of tiles of one image, for the
+/// vector of filters at k.
+struct RowGradient {
+  const WinogradBackward& in;
+  const DataGradient& gradient;
+  const ConvolutionExtents& e;
+  std::int64_t image, row;  ///< of the tiles' first outputs
+  int inside;               ///< rows of outputs inside the image
+  std::int64_t k;
 
-/// One tile of dz for the vector of filters at k, zero outside the image.
-HWY_INLINE void tile_gradient(const WinogradBackward& in, const DataGradient& gradient,
-                              const ConvolutionExtents& e, const TileGrid& grid, const Tile& tile,
-                              std::int64_t k, Vector* dz) {
-  const ChannelTag d;
-  const int rows = grid.rows(tile);
-  const int columns = grid.columns(tile);
-  const std::int64_t corner = grid.pixel(tile) * e.filters + k;
-  for (int i = 0; i < kTileSide * kTileSide; ++i) dz[i] = hn::Zero(d);
-  for (int i = 0; i < rows; ++i) {
-    for (int j = 0; j < columns; ++j) {
-      const std::int64_t at = corner + (i * e.width + j) * e.filters;
-      const Vector z = hn::LoadU(d, in.z + at);
-      if (in.winner == nullptr) {
-        const Vector g = relu_gradient(d, hn::LoadU(d, in.y + at), hn::LoadU(d, in.dy + at));
-        dz[i * kTileSide + j] = gradient(d, z, g, k);
-      } else {
-        dz[i * kTileSide + j] = gradient.base(d, z, k);
-      }
-    }
+  /// Without a pool: dz of the first kOutputs rows at one column, zero outside the image.
+  template <int kOutputs>
+  HWY_INLINE void column(std::int64_t column, ChannelVector* dz) const {
+    const ChannelTag d;
+    const std::int64_t first = ((image * e.height + row) * e.width + column) * e.filters + k;
+    unrolled<kOutputs>([&](auto i) PROTOLITH_LAMBDA {
+      dz[i] = hn::Zero(d);
+      if (i >= inside) return;
+      const std::int64_t at = first + i * e.width * e.filters;
+      const ChannelVector g = relu_gradient(d, hn::LoadU(d, in.y + at), hn::LoadU(d, in.dy + at));
+      dz[i] = gradient(d, hn::LoadU(d, in.z + at), g, k);
+    });
   }
-}
-
-/// Adds what comes through the pool's winners; a window outside the image has none.
-HWY_INLINE void add_pool_gradient(const WinogradBackward& in, const DataGradient& gradient,
-                                  const ConvolutionExtents& e, const TileGrid& grid,
-                                  const Tile& tile, std::int64_t k, Vector* dz) {
-  const ChannelTag d;
-  using Winner = WinnerBytes<ChannelTag>;
-  const int rows = grid.rows(tile) / 2;
-  const int columns = grid.columns(tile) / 2;
-  const std::int64_t width = e.width / 2;
-  const std::int64_t corner =
-      ((tile.image * (e.height / 2) + tile.row / 2) * width + tile.column / 2) * e.filters + k;
-  const Vector factor = hn::LoadU(d, gradient.factor + k);
-  for (int p = 0; p < rows; ++p) {
-    for (int q = 0; q < columns; ++q) {
-      const std::int64_t at = corner + (p * width + q) * e.filters;
-      const Vector g =
+  /// With a pool, before what comes through the winners.
+  template <int kOutputs>
+  HWY_INLINE void column_without_pool(std::int64_t column, ChannelVector* dz) const {
+    const ChannelTag d;
+    const std::int64_t first = ((image * e.height + row) * e.width + column) * e.filters + k;
+    unrolled<kOutputs>([&](auto i) PROTOLITH_LAMBDA {
+      dz[i] = hn::Zero(d);
+      if (i >= inside) return;
+      dz[i] = gradient.base(d, hn::LoadU(d, in.z + first + i * e.width * e.filters), k);
+    });
+  }
+  /// Adds to two neighbouring columns what comes through the winners of the windows in them.
+  template <int kOutputs>
+  HWY_INLINE void add_pool(std::int64_t column, ChannelVector* left, ChannelVector* right) const {
+    const ChannelTag d;
+    using Winner = WinnerBytes<ChannelTag>;
+    const std::int64_t width = e.width / 2;
+    const std::int64_t first =
+        ((image * (e.height / 2) + row / 2) * width + column / 2) * e.filters + k;
+    const ChannelVector factor = hn::LoadU(d, gradient.factor + k);
+    unrolled<kOutputs / 2>([&](auto p) PROTOLITH_LAMBDA {
+      if (2 * p + 1 >= inside) return;
+      const std::int64_t at = first + p * width * e.filters;
+      const ChannelVector g =
           hn::Mul(factor, relu_gradient(d, hn::LoadU(d, in.y + at), hn::LoadU(d, in.dy + at)));
       const auto places = Winner::load(in.winner + at);
-      Vector* const window = dz + 2 * (p * kTileSide + q);
-      window[0] = hn::Add(window[0], Winner::gradient_at(0, places, g));
-      window[1] = hn::Add(window[1], Winner::gradient_at(1, places, g));
-      window[4] = hn::Add(window[4], Winner::gradient_at(2, places, g));
-      window[5] = hn::Add(window[5], Winner::gradient_at(3, places, g));
+      left[2 * p] = hn::Add(left[2 * p], Winner::gradient_at(0, places, g));
+      right[2 * p] = hn::Add(right[2 * p], Winner::gradient_at(1, places, g));
+      left[2 * p + 1] = hn::Add(left[2 * p + 1], Winner::gradient_at(2, places, g));
+      right[2 * p + 1] = hn::Add(right[2 * p + 1], Winner::gradient_at(3, places, g));
+    });
+  }
+};
+
+/// Along the rows: strip [points, width] = A dz.
+template <int kOutputs>
+HWY_INLINE void transform_gradient_rows(const RowGradient& row, const Strip& strip) {
+  const ChannelTag d;
+  const auto store = [&](std::int64_t column, const ChannelVector* dz) PROTOLITH_LAMBDA {
+    ChannelVector out[kOutputs + 2];
+    transform<OutputAdjoint<kOutputs>>(d, dz, out);
+    unrolled<kOutputs + 2>([&](auto i)
+                               PROTOLITH_LAMBDA { hn::StoreU(out[i], d, strip.at(i, column)); });
+  };
+  ChannelVector dz[2][kOutputs];
+  if (row.in.winner == nullptr) {
+    for (std::int64_t column = 0; column < row.e.width; ++column) {
+      row.template column<kOutputs>(column, dz[0]);
+      store(column, dz[0]);
     }
+    return;
+  }
+  std::int64_t column = 0;
+  for (; column + 2 <= row.e.width; column += 2) {
+    row.template column_without_pool<kOutputs>(column, dz[0]);
+    row.template column_without_pool<kOutputs>(column + 1, dz[1]);
+    row.template add_pool<kOutputs>(column, dz[0], dz[1]);
+    store(column, dz[0]);
+    store(column + 1, dz[1]);
+  }
+  if (column < row.e.width) {
+    row.template column_without_pool<kOutputs>(column, dz[0]);
+    store(column, dz[0]);
   }
 }
 
-/// memory.gradients: D = A dz A^T of tiles first ... first + count - 1.
-HWY_INLINE void transform_gradients(const WinogradBackward& in, const DataGradient& gradient,
-                                    const ConvolutionExtents& e, const TileGrid& grid,
-                                    const BackwardMemory& memory, std::int64_t first,
-                                    std::int64_t count) {
+/// Along the columns: one tile's elements, to `offset` in its planes.
+template <int kOutputs>
+HWY_INLINE void transform_gradient_columns(const Strip& strip, std::int64_t first, int points,
+                                           const TileRowPlanes& planes, std::int64_t offset) {
   const ChannelTag d;
-  for (std::int64_t t = 0; t < count; ++t) {
-    const Tile tile = grid.tile(first + t);
-    float* const target = memory.gradients + t * e.filters;
-    for (std::int64_t k = 0; k < e.filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
-      Vector dz[kTileSide * kTileSide];
-      tile_gradient(in, gradient, e, grid, tile, k, dz);
-      if (in.winner != nullptr) add_pool_gradient(in, gradient, e, grid, tile, k, dz);
-      transform_square<OutputAdjoint>(
-          d, [&](auto i, auto j) PROTOLITH_LAMBDA { return dz[i * kTileSide + j]; },
-          [&](auto i, auto j, auto v) PROTOLITH_LAMBDA {
-            hn::StoreU(v, d, target + (i * kPatchSide + j) * memory.gradient_stride + k);
-          });
-    }
+  for (int i = 0; i < points; ++i) {
+    ChannelVector in[kOutputs];
+    ChannelVector out[kOutputs + 2];
+    unrolled<kOutputs>([&](auto j)
+                           PROTOLITH_LAMBDA { in[j] = hn::LoadU(d, strip.at(i, first + j)); });
+    transform<OutputAdjoint<kOutputs>>(d, in, out);
+    unrolled<kOutputs + 2>([&](auto j)
+                               PROTOLITH_LAMBDA { hn::StoreU(out[j], d, planes(i, j) + offset); });
   }
 }
 
-/// dx += B P B^T on the patches of a block. Tiles come in order, so that a pixel is first written
-/// by the first tile whose patch holds it: dx needs no zeros beforehand.
-HWY_INLINE void add_input_gradients(const ConvolutionExtents& e, const TileGrid& grid,
-                                    const BackwardMemory& memory, std::int64_t first,
-                                    std::int64_t count, float* dx) {
+/// What a thread needs for its images.
+struct BackwardTask {
+  const WinogradBackward& in;
+  const DataGradient gradient;
+  const ConvolutionExtents& e;
+  const BackwardPlan& plan;
+  const BackwardMemory memory;
+};
+
+/// memory.gradients: D = A dz A^T of a block.
+HWY_INLINE void transform_gradients(const BackwardTask& task, const TileRows& block) {
   const ChannelTag d;
-  for (std::int64_t t = 0; t < count; ++t) {
-    const Tile tile = grid.tile(first + t);
-    float* targets[kPlanes];
-    const float* addends[kPlanes];
-    for (int i = 0; i < kPatchSide; ++i) {
-      for (int j = 0; j < kPatchSide; ++j) {
-        const int at = i * kPatchSide + j;
-        const bool inside = grid.has_row(tile, i) && grid.has_column(tile, j);
-        const bool written = (i < 2 && tile.row > 0) || (j < 2 && tile.column > 0);
-        targets[at] = inside ? dx + grid.patch_pixel(tile, i, j) * e.channels : memory.outside;
-        addends[at] = inside && written ? targets[at] : memory.zeros;
+  const TileGrid& grid = task.plan.grid;
+  const Strip& strip = task.memory.strip;
+  for (std::int64_t tile_row = block.first; tile_row < block.end; ++tile_row) {
+    const TileRowPlanes targets(grid, task.plan.gradient_layout, block, tile_row,
+                                task.memory.gradients);
+    const std::int64_t in_image = grid.in_image(tile_row);
+    const int outputs = grid.rows.outputs(in_image);
+    for (std::int64_t k = 0; k < task.e.filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
+      const RowGradient row{task.in,
+                            task.gradient,
+                            task.e,
+                            grid.image(tile_row),
+                            grid.rows.start(in_image),
+                            grid.rows.inside(in_image),
+                            k};
+      for (int i = 0; i < outputs + 2; ++i) {
+        for (std::int64_t column = task.e.width; column < grid.columns.covered(); ++column) {
+          hn::StoreU(hn::Zero(d), d, strip.at(i, column));
+        }
+      }
+      with_outputs(outputs,
+                   [&](auto m) PROTOLITH_LAMBDA { transform_gradient_rows<m>(row, strip); });
+      for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
+        with_outputs(grid.columns.outputs(tile), [&](auto m) PROTOLITH_LAMBDA {
+          transform_gradient_columns<m>(strip, grid.columns.start(tile), outputs + 2, targets,
+                                        tile * task.e.filters + k);
+        });
       }
     }
-    const float* const products = memory.inputs + t * e.channels;
+  }
+}
+
+/// Along the columns: strip [points, first ...] += B of one tile's elements. The tile before has
+/// written its first two columns, unless it is the first.
+template <int kOutputs>
+HWY_INLINE void add_input_columns(const TileRowPlanes& planes, std::int64_t offset, int points,
+                                  const Strip& strip, std::int64_t first) {
+  const ChannelTag d;
+  for (int i = 0; i < points; ++i) {
+    ChannelVector in[kOutputs + 2];
+    ChannelVector out[kOutputs + 2];
+    unrolled<kOutputs + 2>([&](auto j)
+                               PROTOLITH_LAMBDA { in[j] = hn::LoadU(d, planes(i, j) + offset); });
+    transform<InputAdjoint<kOutputs>>(d, in, out);
+    if (first > 0) {
+      unrolled<2>([&](auto j) PROTOLITH_LAMBDA {
+        out[j] = hn::Add(out[j], hn::LoadU(d, strip.at(i, first + j)));
+      });
+    }
+    unrolled<kOutputs + 2>([&](auto j)
+                               PROTOLITH_LAMBDA { hn::StoreU(out[j], d, strip.at(i, first + j)); });
+  }
+}
+
+/// Along the rows: dx of the rows of pixels around a row of tiles; rows outside the image are null.
+/// The row of tiles before has written the first two, unless it is the image's first.
+template <int kOutputs>
+HWY_INLINE void add_input_rows(const Strip& strip, bool add, float* const* rows,
+                               std::int64_t channels, std::int64_t width) {
+  const ChannelTag d;
+  for (std::int64_t column = 0; column < width; ++column) {
+    ChannelVector in[kOutputs + 2];
+    ChannelVector out[kOutputs + 2];
+    unrolled<kOutputs + 2>([&](auto i)
+                               PROTOLITH_LAMBDA { in[i] = hn::LoadU(d, strip.at(i, column + 1)); });
+    transform<InputAdjoint<kOutputs>>(d, in, out);
+    const std::int64_t at = column * channels;
+    if (add) {
+      unrolled<2>([&](auto i)
+                      PROTOLITH_LAMBDA { out[i] = hn::Add(out[i], hn::LoadU(d, rows[i] + at)); });
+    }
+    unrolled<kOutputs + 2>([&](auto i) PROTOLITH_LAMBDA {
+      if (rows[i] != nullptr) hn::StoreU(out[i], d, rows[i] + at);
+    });
+  }
+}
+
+/// dx += B P B^T on the patches of a block. Rows of tiles come in order, so that a pixel is first
+/// written by the first whose patches hold it: dx needs no zeros beforehand.
+HWY_INLINE void add_input_gradients(const BackwardTask& task, const TileRows& block, float* dx) {
+  const ChannelTag d;
+  const TileGrid& grid = task.plan.grid;
+  const Strip& strip = task.memory.strip;
+  const ConvolutionExtents& e = task.e;
+  for (std::int64_t tile_row = block.first; tile_row < block.end; ++tile_row) {
+    const TileRowPlanes products(grid, task.plan.input_layout, block, tile_row, task.memory.inputs);
+    const std::int64_t in_image = grid.in_image(tile_row);
+    const int outputs = grid.rows.outputs(in_image);
+    std::array<float*, kMaxPatchSide> rows{};
     for (std::int64_t c = 0; c < e.channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
-      transform_square<InputAdjoint>(
-          d,
-          [&](auto i, auto j) PROTOLITH_LAMBDA {
-            return hn::LoadU(d, products + (i * kPatchSide + j) * memory.input_stride + c);
-          },
-          [&](auto i, auto j, auto v) PROTOLITH_LAMBDA {
-            const int at = i * kPatchSide + j;
-            hn::StoreU(hn::Add(v, hn::LoadU(d, addends[at] + c)), d, targets[at] + c);
-          });
+      for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
+        with_outputs(grid.columns.outputs(tile), [&](auto m) PROTOLITH_LAMBDA {
+          add_input_columns<m>(products, tile * e.channels + c, outputs + 2, strip,
+                               grid.columns.start(tile));
+        });
+      }
+      for (int i = 0; i < outputs + 2; ++i) {
+        const std::int64_t row = grid.rows.start(in_image) - 1 + i;
+        const std::int64_t pixel = (grid.image(tile_row) * e.height + row) * e.width;
+        rows[static_cast<std::size_t>(i)] =
+            row >= 0 && row < e.height ? dx + pixel * e.channels + c : nullptr;
+      }
+      with_outputs(outputs, [&](auto m) PROTOLITH_LAMBDA {
+        add_input_rows<m>(strip, in_image > 0, rows.data(), e.channels, e.width);
+      });
     }
   }
 }
 
-/// Images [begin, end): their dx (unless null), and dfilters [36,K,C] of all of them.
+/// Images [begin, end): their dx (unless null), and dfilters [64,K,C] of all of them, in the planes
+/// that the grid has.
 void backward_images(const WinogradBackward& in, const DataGradientCoefficients& coefficients,
-                     const ConvolutionExtents& e, std::int64_t begin, std::int64_t end,
-                     float* scratch, float* dfilters, float* dx) {
-  const TileGrid grid(e);
-  const BackwardMemory memory(e, scratch);
-  const DataGradient gradient{in.mean, coefficients.factor(), coefficients.slope(),
-                              coefficients.offset()};
+                     const ConvolutionExtents& e, const BackwardPlan& plan, std::int64_t begin,
+                     std::int64_t end, float* scratch, float* dfilters, float* dx) {
+  const BackwardTask task{
+      in,
+      {in.mean, coefficients.factor(), coefficients.slope(), coefficients.offset()},
+      e,
+      plan,
+      BackwardMemory(plan, scratch)};
   const std::int64_t plane_elements = e.filters * e.channels;
-  std::fill_n(memory.zeros, e.channels, 0.0F);
+  std::fill_n(task.memory.zeros, plan.zeros(), 0.0F);
   std::fill_n(dfilters, kPlanes * plane_elements, 0.0F);
-  const std::int64_t last = end * grid.per_image();
-  for (std::int64_t first = begin * grid.per_image(); first < last; first += kBackwardTiles) {
-    const std::int64_t count = std::min(kBackwardTiles, last - first);
-    transform_inputs(in.x, e.channels, grid, first, count, memory.zeros, memory.inputs,
-                     memory.input_stride);
-    transform_gradients(in, gradient, e, grid, memory, first, count);
-    for (std::int64_t plane = 0; plane < kPlanes; ++plane) {
-      const float* const gradients = memory.gradients + plane * memory.gradient_stride;
-      float* const inputs = memory.inputs + plane * memory.input_stride;
-      accumulate_outer_products(gradients, e.filters, inputs, e.channels, count,
+  const std::int64_t last = end * plan.grid.rows.tiles();
+  for (std::int64_t first = begin * plan.grid.rows.tiles(); first < last;
+       first += plan.block_rows) {
+    const TileRows block{first, std::min(first + plan.block_rows, last)};
+    transform_inputs(in.x, plan.grid, block, plan.input_layout, task.memory.zeros,
+                     task.memory.strip, task.memory.inputs);
+    transform_gradients(task, block);
+    for (int plane = 0; plane < kPlanes; ++plane) {
+      const std::int64_t tiles =
+          plan.grid.tiles(block, plane / kMaxPatchSide, plane % kMaxPatchSide);
+      if (tiles == 0) continue;
+      const float* const gradients = task.memory.gradients + plan.gradient_layout.offset(plane);
+      float* const inputs = task.memory.inputs + plan.input_layout.offset(plane);
+      accumulate_outer_products(gradients, e.filters, inputs, e.channels, tiles,
                                 dfilters + plane * plane_elements);
       if (dx == nullptr) continue;
-      multiply_tiles(gradients, count, e.filters, in.filters + plane * plane_elements, e.channels,
+      multiply_tiles(gradients, tiles, e.filters, in.filters + plane * plane_elements, e.channels,
                      inputs);
     }
-    if (dx != nullptr) add_input_gradients(e, grid, memory, first, count, dx);
+    if (dx != nullptr) add_input_gradients(task, block, dx);
   }
 }
 
@@ -205,20 +341,21 @@ HWY_EXPORT(backward_images);
 
 std::int64_t winograd_backward_scratch(const ConvolutionExtents& e) {
   return range_count(e.images, 1) *
-         (BackwardMemory::floats(e) + winograd_filter_elements(e.filters, e.channels));
+         (BackwardPlan(e).floats() + winograd_filter_elements(e.filters, e.channels));
 }
 
 void winograd_backward(const WinogradBackward& inputs, float* dweight, float* dx,
                        const ConvolutionExtents& e, float* scratch) {
   const DataGradientCoefficients coefficients(inputs.gamma, inputs.inv_std, inputs.dgamma,
                                               inputs.dbeta, e.pixels(), e.filters);
+  const BackwardPlan plan(e);
   const int ranges = range_count(e.images, 1);
-  const std::int64_t floats = BackwardMemory::floats(e);
   const std::int64_t filters = winograd_filter_elements(e.filters, e.channels);
-  float* const dfilters = scratch + ranges * floats;
+  float* const dfilters = scratch + ranges * plan.floats();
   parallel_ranges(e.images, 1, [&](std::int64_t begin, std::int64_t end, int range) {
     HWY_DYNAMIC_DISPATCH(backward_images)
-    (inputs, coefficients, e, begin, end, scratch + range * floats, dfilters + range * filters, dx);
+    (inputs, coefficients, e, plan, begin, end, scratch + range * plan.floats(),
+     dfilters + range * filters, dx);
   });
   winograd_filter_gradient(dfilters, ranges, dweight, e.filters, e.channels);
 }

@@ -1,14 +1,15 @@
 // The way back through a whole block {3x3 convolution, batch norm, ReLU, optional 2x2 max-pool} in
 // one pass, given batch norm's parameter gradients: the data and the weight gradient of the
-// convolution by Winograd's F(4x4,3x3), from one transform of the gradient of its output.
-// That gradient (batch_norm_relu_pool.h has the formula) exists for a block of tiles at a time:
-// each 4x4 tile of it is made where it is needed, from the convolution's output z and the pool's
-// small tensors, and transformed at once to D = A dz A^T. Then, plane by plane of 36,
+// convolution by Winograd's algorithm, from one transform of the gradient of its output.
+// That gradient (batch_norm_relu_pool.h has the formula) exists for one row of tiles at a time: it
+// is made where it is needed, from the convolution's output z and the pool's small tensors, and
+// transformed at once to D = A dz A^T. Then, plane by plane,
 //   dU += D^T V        (V: the transformed inputs; gradients of the filters' planes),
-//   P = D U,  dx += B P B^T  (the adjoint of the forward pass; 6x6 patches overlap by two pixels).
-// With T tiles it computes 4 * 36 * T * C * K FLOPs in products (direct: 4 * 9 N H W C K) and
-// reads z, y, dy (and the winners) once, x 2.25 times, writes dx once and adds to it 1.25 times,
-// mostly in the cache; dz, which is as large as z, is never stored.
+//   P = D U,  dx += B P B^T  (the adjoint of the forward pass; patches overlap by two pixels).
+// With E elements of tiles in Winograd's domain (winograd_forward.h) it computes 4 E C K FLOPs in
+// products (direct: 4 * 9 N H W C K) and reads z, y, dy (and the winners) once, x 1.3 to 1.7 times,
+// writes dx once and adds to two rows of it for each row of tiles; dz, which is as large as z, is
+// never stored.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ namespace protolith::cpu {
 /// What the pass reads. K filters, C channels, both multiples of 16.
 struct WinogradBackward {
   const float* x;              ///< [N,H,W,C]
-  const float* filters;        ///< by filter [36,K,C]
+  const float* filters;        ///< by filter [64,K,C]
   const float* z;              ///< the convolution's output [N,H,W,K]
   const float* y;              ///< the block's output: [N,H,W,K], pooled [N,H/2,W/2,K]
   const float* dy;             ///< of y's shape

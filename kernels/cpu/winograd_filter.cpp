@@ -6,7 +6,6 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/grain.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/winograd_gemm-inl.h"
 #include "kernels/cpu/winograd_tiles.h"
 #include "kernels/cpu/winograd_transform-inl.h"
 
@@ -15,6 +14,27 @@ namespace protolith::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
+/// Applies a transform along both axes: load(i, j) yields element (i, j) of the square that goes
+/// in, store(i, j, v) takes that of the one that comes out; i and j are integral constants.
+template <class Transform, class Load, class Store>
+HWY_INLINE void transform_square(const Load& load, const Store& store) {
+  using M = Folded<Transform>;
+  const ChannelTag d;
+  ChannelVector half[M::kColumns * M::kRows];
+  unrolled<M::kColumns>([&](auto j) PROTOLITH_LAMBDA {
+    ChannelVector in[M::kColumns];
+    ChannelVector out[M::kRows];
+    unrolled<M::kColumns>([&](auto i) PROTOLITH_LAMBDA { in[i] = load(i, j); });
+    transform<Transform>(d, in, out);
+    unrolled<M::kRows>([&](auto i) PROTOLITH_LAMBDA { half[i * M::kColumns + j] = out[i]; });
+  });
+  unrolled<M::kRows>([&](auto i) PROTOLITH_LAMBDA {
+    ChannelVector out[M::kRows];
+    transform<Transform>(d, half + i * M::kColumns, out);
+    unrolled<M::kRows>([&](auto j) PROTOLITH_LAMBDA { store(i, j, out[j]); });
+  });
+}
+
 void transform_filter(const float* weight, float scale, std::int64_t filters, std::int64_t channels,
                       float* by_filter) {
   const ChannelTag d;
@@ -22,12 +42,12 @@ void transform_filter(const float* weight, float scale, std::int64_t filters, st
   const auto factor = hn::Set(d, scale);
   for (std::int64_t c = 0; c < channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
     transform_square<FilterTransform>(
-        d,
         [&](auto r, auto s) PROTOLITH_LAMBDA {
           return hn::Mul(factor, hn::LoadU(d, weight + (r * 3 + s) * channels + c));
         },
-        [&](auto i, auto j, auto v)
-            PROTOLITH_LAMBDA { hn::StoreU(v, d, by_filter + (i * kPatchSide + j) * plane + c); });
+        [&](auto i, auto j, auto v) PROTOLITH_LAMBDA {
+          hn::StoreU(v, d, by_filter + (i * kMaxPatchSide + j) * plane + c);
+        });
   }
 }
 
@@ -37,9 +57,8 @@ void gradient_of_filter(const float* gradients, std::int64_t parts, std::int64_t
   const std::int64_t plane = filters * channels;
   for (std::int64_t c = 0; c < channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
     transform_square<FilterAdjoint>(
-        d,
         [&](auto i, auto j) PROTOLITH_LAMBDA {
-          const float* part = gradients + (i * kPatchSide + j) * plane + c;
+          const float* part = gradients + (i * kMaxPatchSide + j) * plane + c;
           auto sum = hn::LoadU(d, part);
           for (std::int64_t p = 1; p < parts; ++p) {
             sum = hn::Add(sum, hn::LoadU(d, part + p * kPlanes * plane));

@@ -1,14 +1,16 @@
-// A 3x3 convolution with padding 1 by Winograd's F(4x4,3x3), with batch norm's sums or all of
-// {shift, ReLU, 2x2 max-pool} done while its outputs are in registers.
-// A block of 30 tiles at a time goes through all three steps in the cache: inputs -> 36 planes
-// [30, C], 36 products with the filters' planes [C, K], products -> 4x4 outputs. With T tiles,
-// ceil(H/4) * ceil(W/4) an image, it computes 2 * 36 * T * C * K FLOPs in products (direct
-// convolution: 2 * 9 * N * H * W * C * K, up to 4 times as many) and some 400 T (C + K) in
-// transforms; it reads x 2.25 times (mostly from the cache) and writes y once. Nothing reads y
-// again for the batch statistics: they are sums about an estimate of the mean (of the first tile
-// of each thread's share), in f32 over a block of tiles and in double across blocks, threads in a
-// fixed order. For inference y is written after the pool, a quarter of the size.
-// A NaN or an infinity in x reaches all outputs of the tiles whose patches hold it.
+// A 3x3 convolution with padding 1 by Winograd's F(m x n, 3x3) for tiles of m, n = 6, 4, 3 or 2
+// outputs (winograd_tiles.h), with batch norm's sums or all of {shift, ReLU, 2x2 max-pool} done
+// while its outputs are in registers.
+// A block of about 54 tiles at a time goes through all three steps in the cache: inputs -> planes
+// [tiles, C], one product for each plane with the filters' plane [C, K], products -> outputs. Let E
+// be the elements of all tiles in Winograd's domain, (m + 2)(n + 2) each: 1.8 to 2.8 for an output
+// where tiles fit, against 9 products of direct convolution. It computes 2 E C K FLOPs in products
+// and some 20 E (C + K) in transforms; it reads x 1.3 to 1.7 times (mostly from the cache) and
+// writes y once. Nothing reads y again for the batch statistics: they are sums about an estimate of
+// the mean (that of the first row of tiles in each thread's share), in f32 over a block of tiles
+// and in double across blocks, threads in a fixed order. For inference y is written after the pool,
+// a quarter of the size. A NaN or an infinity in x reaches all outputs of the tiles whose patches
+// hold it.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +22,7 @@ namespace protolith::cpu {
 /// Floats of scratch memory that a forward pass wants with the present number of threads.
 std::int64_t winograd_forward_scratch(const ConvolutionExtents& e);
 
-/// x [N,H,W,C], filters by channel [36,C,K] -> y [N,H,W,K] and its mean[k] and biased variance[k].
+/// x [N,H,W,C], filters by channel [64,C,K] -> y [N,H,W,K] and its mean[k] and biased variance[k].
 /// C and K: multiples of 16.
 void winograd_forward(const float* x, const float* filters, float* y, float* mean, float* variance,
                       const ConvolutionExtents& e, float* scratch);

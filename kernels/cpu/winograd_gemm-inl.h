@@ -1,7 +1,8 @@
-// The matrix products between Winograd's transforms, once per instruction set: 36 small ones, of a
-// block of tiles with a plane of transformed filters, each held in the caches.
-// Register blocking: 6 rows by 4 vectors of columns with AVX-512's 32 registers (24 sums, 4
-// columns, 1 broadcast), 6 by 2 with 16 registers. A row of 64 columns costs 2 * depth * 64 FLOPs.
+// The matrix products between Winograd's transforms, once per instruction set: one for each plane,
+// of a block of tiles with a plane of transformed filters, each held in the caches. Register
+// blocking: up to 6 rows by 4 vectors of columns with AVX-512's 32 registers (24 sums, 4 columns, 1
+// broadcast), 6 by 2 with 16 registers; rows are shared out evenly, so that none is left to go
+// alone. A row of 64 columns costs 2 * depth * 64 FLOPs.
 #if defined(PROTOLITH_KERNELS_CPU_WINOGRAD_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PROTOLITH_KERNELS_CPU_WINOGRAD_GEMM_INL_H_
 #undef PROTOLITH_KERNELS_CPU_WINOGRAD_GEMM_INL_H_
@@ -13,13 +14,11 @@
 
 #include "hwy/highway.h"
 #include "kernels/cpu/simd-inl.h"
+#include "kernels/cpu/winograd_transform-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace protolith::cpu {
 namespace HWY_NAMESPACE {
-
-/// Vectors of channels: at most 16 lanes, so that they divide multiples of 16.
-using ChannelTag = hn::CappedTag<float, 16>;
 
 inline constexpr int kBlockRows = 6;
 #if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
@@ -72,33 +71,40 @@ HWY_INLINE void for_column_blocks(std::int64_t columns, const F& f) {
   for (; column < columns; column += lanes) f(column, std::integral_constant<int, 1>());
 }
 
+/// Calls f(row, count) over [0, rows): the fewest blocks of at most kBlockRows rows, as even as
+/// they can be; `count` is an integral constant.
+template <class F>
+HWY_INLINE void for_row_blocks(std::int64_t rows, const F& f) {
+  const std::int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const std::int64_t row = rows * block / blocks;
+    const std::int64_t count = rows * (block + 1) / blocks - row;
+    unrolled<kBlockRows>([&](auto i) PROTOLITH_LAMBDA {
+      if (count == i + 1) f(row, std::integral_constant<int, i + 1>());
+    });
+  }
+}
+
 /// products [rows, columns] = tiles [rows, depth] * filters [depth, columns].
 HWY_INLINE void multiply_tiles(const float* tiles, std::int64_t rows, std::int64_t depth,
                                const float* filters, std::int64_t columns, float* products) {
   for_column_blocks(columns, [&](std::int64_t column, auto vectors) PROTOLITH_LAMBDA {
-    constexpr int kVectors = decltype(vectors)::value;
-    std::int64_t row = 0;
-    for (; row + kBlockRows <= rows; row += kBlockRows) {
-      product_block<kBlockRows, kVectors, false>(tiles + row * depth, depth, 1, depth,
-                                                 filters + column, columns,
-                                                 products + row * columns + column);
-    }
-    for (; row < rows; ++row) {
-      product_block<1, kVectors, false>(tiles + row * depth, depth, 1, depth, filters + column,
-                                        columns, products + row * columns + column);
-    }
+    for_row_blocks(rows, [&](std::int64_t row, auto count) PROTOLITH_LAMBDA {
+      product_block<decltype(count)::value, decltype(vectors)::value, false>(
+          tiles + row * depth, depth, 1, depth, filters + column, columns,
+          products + row * columns + column);
+    });
   });
 }
 
-/// sums [rows, columns] += left [depth, rows]^T * right [depth, columns]; rows: a multiple of 4.
+/// sums [rows, columns] += left [depth, rows]^T * right [depth, columns].
 HWY_INLINE void accumulate_outer_products(const float* left, std::int64_t rows, const float* right,
                                           std::int64_t columns, std::int64_t depth, float* sums) {
   for_column_blocks(columns, [&](std::int64_t column, auto vectors) PROTOLITH_LAMBDA {
-    constexpr int kVectors = decltype(vectors)::value;
-    for (std::int64_t row = 0; row < rows; row += 4) {
-      product_block<4, kVectors, true>(left + row, 1, rows, depth, right + column, columns,
-                                       sums + row * columns + column);
-    }
+    for_row_blocks(rows, [&](std::int64_t row, auto count) PROTOLITH_LAMBDA {
+      product_block<decltype(count)::value, decltype(vectors)::value, true>(
+          left + row, 1, rows, depth, right + column, columns, sums + row * columns + column);
+    });
   });
 }
 

@@ -1,10 +1,17 @@
-// How Winograd's F(4x4,3x3) divides images: tiles of 4x4 outputs, row by row, image after image,
-// each made from the 6x6 inputs around it (one pixel more on every side, zero outside the image).
-// Blocks of consecutive tiles go through a pass together, over the borders between images.
+// How Winograd's algorithm divides images: each axis into tiles of 6, 4, 3 or 2 outputs, made from
+// two inputs more, so that as few products as possible are computed (winograd_points.h). Larger
+// tiles come first; all but the last are even, so that no 2x2 window of a pool is cut.
+// Work goes in blocks of whole rows of tiles, counted over all images. A tile of m x n outputs has
+// (m + 2)(n + 2) elements in Winograd's domain, element (i, j) for the axes' points i and j; plane
+// (i, j) of a block holds, packed, one row of channels of every tile that has this element.
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
+
+#include "kernels/cpu/winograd_points.h"
 
 namespace protolith::cpu {
 
@@ -15,58 +22,143 @@ struct ConvolutionExtents {
   std::int64_t pixels() const { return images * height * width; }
 };
 
-inline constexpr int kTileSide = 4;               ///< outputs
-inline constexpr int kPatchSide = 6;              ///< inputs
-inline constexpr int kPlanes = 36;                ///< elements of a transformed tile or filter
+inline constexpr int kPlanes = kMaxPatchSide * kMaxPatchSide;
 inline constexpr std::int64_t kChannelStep = 16;  ///< channels and filters come in multiples of it
 
-/// Where a tile lies: its image and the pixel of its first output.
-struct Tile {
-  std::int64_t image, row, column;
+/// The tiles along one axis.
+class TileAxis {
+ public:
+  /// The division of `size` >= 1 outputs with the fewest points, then the fewest tiles of 6.
+  explicit TileAxis(std::int64_t size) : size_(size) {
+    std::int64_t best = -1;
+    for (std::int64_t sixes = 0; sixes <= (size + 5) / 6; ++sixes) {
+      for (std::int64_t fours = 0; fours <= 2; ++fours) {
+        for (const int last : {0, 2, 3}) {
+          const std::int64_t covered = 6 * sixes + 4 * fours + last;
+          const std::int64_t points = covered + 2 * (sixes + fours + (last > 0 ? 1 : 0));
+          if (covered < size || (best >= 0 && points >= best)) continue;
+          best = points;
+          sixes_ = sixes;
+          fours_ = fours;
+          last_ = last;
+        }
+      }
+    }
+  }
+
+  std::int64_t size() const { return size_; }
+  std::int64_t tiles() const { return sixes_ + fours_ + (last_ > 0 ? 1 : 0); }
+  /// Outputs of all tiles: `size` or more.
+  std::int64_t covered() const { return start(tiles()); }
+  /// A tile's outputs, its first output, and how many of them lie inside the axis.
+  int outputs(std::int64_t tile) const {
+    return tile < sixes_ ? 6 : tile < sixes_ + fours_ ? 4 : last_;
+  }
+  std::int64_t start(std::int64_t tile) const {
+    const std::int64_t fours = std::clamp<std::int64_t>(tile - sixes_, 0, fours_);
+    return 6 * std::min(tile, sixes_) + 4 * fours + (tile > sixes_ + fours_ ? last_ : 0);
+  }
+  int inside(std::int64_t tile) const {
+    return static_cast<int>(std::min<std::int64_t>(outputs(tile), size_ - start(tile)));
+  }
+  /// How many tiles have a point; they are the first ones.
+  std::int64_t with_point(int point) const {
+    if (point >= 6) return sixes_;
+    if (point == 5) return sixes_ + fours_;
+    return point == 4 && last_ == 2 ? sixes_ + fours_ : tiles();
+  }
+  /// Points of the first tile, which has most.
+  int points() const { return outputs(0) + 2; }
+
+ private:
+  std::int64_t size_, sixes_ = 0, fours_ = 0;
+  int last_ = 0;
+};
+
+/// Rows of tiles first <= row < end, counted over all images.
+struct TileRows {
+  std::int64_t first, end;
 };
 
 class TileGrid {
  public:
   explicit TileGrid(const ConvolutionExtents& e)
-      : height_(e.height),
-        width_(e.width),
-        across_((e.width + kTileSide - 1) / kTileSide),
-        per_image_((e.height + kTileSide - 1) / kTileSide * across_) {}
+      : images(e.images), rows(e.height), columns(e.width) {}
 
-  std::int64_t per_image() const { return per_image_; }
-  Tile tile(std::int64_t index) const {
-    const std::int64_t in_image = index % per_image_;
-    return {index / per_image_, in_image / across_ * kTileSide, in_image % across_ * kTileSide};
+  std::int64_t tile_rows() const { return images * rows.tiles(); }
+  std::int64_t image(std::int64_t tile_row) const { return tile_row / rows.tiles(); }
+  /// The index of a row of tiles in its image.
+  std::int64_t in_image(std::int64_t tile_row) const { return tile_row % rows.tiles(); }
+  /// Whether plane (i, j) has any tiles.
+  bool has_plane(int i, int j) const { return i < rows.points() && j < columns.points(); }
+  /// How many of the rows of tiles before `tile_row` have point i.
+  std::int64_t rows_before(std::int64_t tile_row, int i) const {
+    const std::int64_t with_point = rows.with_point(i);
+    return image(tile_row) * with_point + std::min(in_image(tile_row), with_point);
   }
-  /// Rows and columns of the tile that lie inside the image.
-  int rows(const Tile& t) const { return inside(height_ - t.row); }
-  int columns(const Tile& t) const { return inside(width_ - t.column); }
-  /// Whether the patch's row i, or column j, lies inside the image.
-  bool has_row(const Tile& t, int i) const { return in_range(t.row - 1 + i, height_); }
-  bool has_column(const Tile& t, int j) const { return in_range(t.column - 1 + j, width_); }
-  /// The pixel of the tile's first output, counted over all images.
-  std::int64_t pixel(const Tile& t) const {
-    return (t.image * height_ + t.row) * width_ + t.column;
+  /// How many tiles of a block are in plane (i, j).
+  std::int64_t tiles(const TileRows& block, int i, int j) const {
+    return (rows_before(block.end, i) - rows_before(block.first, i)) * columns.with_point(j);
   }
-  /// The patch's pixel (i, j), counted over all images; may lie outside the image.
-  std::int64_t patch_pixel(const Tile& t, int i, int j) const {
-    return pixel(t) + (i - 1) * width_ + j - 1;
+  /// Rows of tiles in a block of about `tiles` tiles.
+  std::int64_t block_rows(std::int64_t tiles) const {
+    return std::clamp<std::int64_t>(tiles / columns.tiles(), 1, tile_rows());
+  }
+
+  std::int64_t images;
+  TileAxis rows, columns;
+};
+
+/// Where the planes [tiles, channels] of a block lie in memory.
+class PlaneLayout {
+ public:
+  /// For blocks of `block_rows` rows of tiles, wherever they begin.
+  PlaneLayout(const TileGrid& grid, std::int64_t block_rows, std::int64_t channels)
+      : channels_(channels) {
+    for (int plane = 0; plane < kPlanes; ++plane) {
+      offsets_[static_cast<std::size_t>(plane)] = floats_;
+      if (!grid.has_plane(plane / kMaxPatchSide, plane % kMaxPatchSide)) continue;
+      // Rows of tiles that have a point are the first of an image: a block that begins with an
+      // image holds as many of them as any other.
+      floats_ +=
+          grid.tiles({0, block_rows}, plane / kMaxPatchSide, plane % kMaxPatchSide) * channels +
+          kGap;
+    }
+  }
+
+  std::int64_t floats() const { return floats_; }
+  std::int64_t channels() const { return channels_; }
+  std::int64_t offset(int plane) const { return offsets_[static_cast<std::size_t>(plane)]; }
+
+ private:
+  /// Keeps the stores of a tile's elements from competing for the same sets of the cache.
+  static constexpr std::int64_t kGap = 16;
+  std::int64_t channels_, floats_ = 0;
+  std::array<std::int64_t, kPlanes> offsets_{};
+};
+
+/// The planes of one row of tiles: its first tile's channels in each plane that it has.
+class TileRowPlanes {
+ public:
+  TileRowPlanes(const TileGrid& grid, const PlaneLayout& layout, const TileRows& block,
+                std::int64_t tile_row, float* planes) {
+    const int points = grid.rows.outputs(grid.in_image(tile_row)) + 2;
+    for (int i = 0; i < points; ++i) {
+      const std::int64_t before = grid.rows_before(tile_row, i) - grid.rows_before(block.first, i);
+      for (int j = 0; j < grid.columns.points(); ++j) {
+        const int plane = i * kMaxPatchSide + j;
+        at_[static_cast<std::size_t>(plane)] =
+            planes + layout.offset(plane) + before * grid.columns.with_point(j) * layout.channels();
+      }
+    }
+  }
+
+  float* operator()(int i, int j) const {
+    return at_[static_cast<std::size_t>(i * kMaxPatchSide + j)];
   }
 
  private:
-  static int inside(std::int64_t left) {
-    return static_cast<int>(std::min<std::int64_t>(left, kTileSide));
-  }
-  static bool in_range(std::int64_t position, std::int64_t size) {
-    return position >= 0 && position < size;
-  }
-  std::int64_t height_, width_, across_, per_image_;
+  std::array<float*, kPlanes> at_{};
 };
-
-/// Floats between the planes [tiles, channels] of a block of transformed tiles: 16 more than a
-/// plane holds, so that the 36 stores of a tile do not compete for the same sets of the cache.
-inline constexpr std::int64_t plane_stride(std::int64_t tiles, std::int64_t channels) {
-  return tiles * channels + 16;
-}
 
 }  // namespace protolith::cpu

@@ -1,8 +1,7 @@
-// The transforms of Winograd's minimal filtering F(4,3) with the points 0, 1, -1, 2, -2 (Lavin &
-// Gray 2016), once per instruction set:
-//   y = A^T [(G g) * (B^T d)]   in one dimension: 6 inputs d, 3 filter taps g, 4 outputs y,
-// and the adjoint of each, for the passes backward. In two dimensions a transform is applied along
-// both axes. All work on vectors of channels.
+// Products of the constant matrices of winograd_points.h with vectors of channels, once per
+// instruction set. Zeros are left out, and what the rows or columns of two points of opposite sign
+// share is computed once: even and odd powers of a point apart.
+// In two dimensions a transform goes along one axis and then along the other.
 #if defined(PROTOLITH_KERNELS_CPU_WINOGRAD_TRANSFORM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PROTOLITH_KERNELS_CPU_WINOGRAD_TRANSFORM_INL_H_
 #undef PROTOLITH_KERNELS_CPU_WINOGRAD_TRANSFORM_INL_H_
@@ -10,151 +9,153 @@
 #define PROTOLITH_KERNELS_CPU_WINOGRAD_TRANSFORM_INL_H_
 #endif
 
+#include <type_traits>
+
 #include "hwy/highway.h"
 #include "kernels/cpu/simd-inl.h"
+#include "kernels/cpu/winograd_points.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace protolith::cpu {
 namespace HWY_NAMESPACE {
 
-/// factor * x, factor * x + y and y - factor * x.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V times(D d, float factor, V x) {
-  return hn::Mul(hn::Set(d, factor), x);
-}
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V times_plus(D d, float factor, V x, V y) {
-  return hn::MulAdd(hn::Set(d, factor), x, y);
-}
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V minus_times(D d, V y, float factor, V x) {
-  return hn::NegMulAdd(hn::Set(d, factor), x, y);
-}
+/// Vectors of channels: at most 16 lanes, so that they divide multiples of 16.
+using ChannelTag = hn::CappedTag<float, 16>;
+using ChannelVector = hn::Vec<ChannelTag>;
 
-/// B^T: 6 inputs -> 6.
+/// B^T, A^T and G for tiles of kOutputs outputs, and the adjoint of each for the passes backward.
+template <int kOutputs>
 struct InputTransform {
-  static constexpr int kIn = 6, kOut = 6;
-  template <class D, class V>
-  static HWY_INLINE void apply(D d, const V* in, V* out) {
-    const V even = minus_times(d, in[4], 4.0F, in[2]);
-    const V odd = minus_times(d, in[3], 4.0F, in[1]);
-    const V far_even = hn::Sub(in[4], in[2]);
-    const V far_odd = times(d, 2.0F, hn::Sub(in[3], in[1]));
-    out[0] = times_plus(d, 4.0F, in[0], minus_times(d, in[4], 5.0F, in[2]));
-    out[1] = hn::Add(even, odd);
-    out[2] = hn::Sub(even, odd);
-    out[3] = hn::Add(far_even, far_odd);
-    out[4] = hn::Sub(far_even, far_odd);
-    out[5] = times_plus(d, 4.0F, in[1], minus_times(d, in[5], 5.0F, in[3]));
-  }
+  static constexpr auto kMatrix = winograd_input_matrix<kOutputs>();
 };
-
-/// B: the gradient of 6 inputs from that of their transform.
+template <int kOutputs>
 struct InputAdjoint {
-  static constexpr int kIn = 6, kOut = 6;
-  template <class D, class V>
-  static HWY_INLINE void apply(D d, const V* in, V* out) {
-    const V near_sum = hn::Add(in[1], in[2]);
-    const V near_difference = hn::Sub(in[1], in[2]);
-    const V far_sum = hn::Add(in[3], in[4]);
-    const V far_difference = times(d, 2.0F, hn::Sub(in[3], in[4]));
-    out[0] = times(d, 4.0F, in[0]);
-    out[1] = hn::Sub(times(d, 4.0F, hn::Sub(in[5], near_difference)), far_difference);
-    out[2] = minus_times(d, minus_times(d, hn::Neg(far_sum), 4.0F, near_sum), 5.0F, in[0]);
-    out[3] = minus_times(d, hn::Add(near_difference, far_difference), 5.0F, in[5]);
-    out[4] = hn::Add(in[0], hn::Add(near_sum, far_sum));
-    out[5] = in[5];
-  }
+  static constexpr auto kMatrix = winograd_input_matrix<kOutputs>().transposed();
 };
-
-/// A^T: 6 products -> 4 outputs.
+template <int kOutputs>
 struct OutputTransform {
-  static constexpr int kIn = 6, kOut = 4;
-  template <class D, class V>
-  static HWY_INLINE void apply(D d, const V* in, V* out) {
-    const V near_sum = hn::Add(in[1], in[2]);
-    const V near_difference = hn::Sub(in[1], in[2]);
-    const V far_sum = hn::Add(in[3], in[4]);
-    const V far_difference = hn::Sub(in[3], in[4]);
-    out[0] = hn::Add(in[0], hn::Add(near_sum, far_sum));
-    out[1] = times_plus(d, 2.0F, far_difference, near_difference);
-    out[2] = times_plus(d, 4.0F, far_sum, near_sum);
-    out[3] = hn::Add(times_plus(d, 8.0F, far_difference, near_difference), in[5]);
-  }
+  static constexpr auto kMatrix = winograd_output_matrix<kOutputs>();
 };
-
-/// A: the gradient of 6 products from that of 4 outputs.
+template <int kOutputs>
 struct OutputAdjoint {
-  static constexpr int kIn = 4, kOut = 6;
-  template <class D, class V>
-  static HWY_INLINE void apply(D d, const V* in, V* out) {
-    const V even = hn::Add(in[0], in[2]);
-    const V odd = hn::Add(in[1], in[3]);
-    const V far_even = times_plus(d, 4.0F, in[2], in[0]);
-    const V far_odd = times(d, 2.0F, times_plus(d, 4.0F, in[3], in[1]));
-    out[0] = in[0];
-    out[1] = hn::Add(even, odd);
-    out[2] = hn::Sub(even, odd);
-    out[3] = hn::Add(far_even, far_odd);
-    out[4] = hn::Sub(far_even, far_odd);
-    out[5] = in[3];
-  }
+  static constexpr auto kMatrix = winograd_output_matrix<kOutputs>().transposed();
 };
-
-/// G: 3 taps -> 6.
 struct FilterTransform {
-  static constexpr int kIn = 3, kOut = 6;
-  template <class D, class V>
-  static HWY_INLINE void apply(D d, const V* in, V* out) {
-    const V outer = times(d, -1.0F / 6.0F, hn::Add(in[0], in[2]));
-    const V middle = times(d, 1.0F / 6.0F, in[1]);
-    const V far_outer = times_plus(d, 1.0F / 24.0F, in[0], times(d, 1.0F / 6.0F, in[2]));
-    const V far_middle = times(d, 1.0F / 12.0F, in[1]);
-    out[0] = times(d, 0.25F, in[0]);
-    out[1] = hn::Sub(outer, middle);
-    out[2] = hn::Add(outer, middle);
-    out[3] = hn::Add(far_outer, far_middle);
-    out[4] = hn::Sub(far_outer, far_middle);
-    out[5] = in[2];
-  }
+  static constexpr auto kMatrix = winograd_filter_matrix();
 };
-
-/// G^T: the gradient of 3 taps from that of their transform.
 struct FilterAdjoint {
-  static constexpr int kIn = 6, kOut = 3;
-  template <class D, class V>
-  static HWY_INLINE void apply(D d, const V* in, V* out) {
-    const V near_sum = times(d, -1.0F / 6.0F, hn::Add(in[1], in[2]));
-    const V far_sum = hn::Add(in[3], in[4]);
-    out[0] = times_plus(d, 0.25F, in[0], times_plus(d, 1.0F / 24.0F, far_sum, near_sum));
-    out[1] = times_plus(d, 1.0F / 6.0F, hn::Sub(in[2], in[1]),
-                        times(d, 1.0F / 12.0F, hn::Sub(in[3], in[4])));
-    out[2] = hn::Add(times_plus(d, 1.0F / 6.0F, far_sum, near_sum), in[5]);
+  static constexpr auto kMatrix = winograd_filter_matrix().transposed();
+};
+
+/// Whether row `pair` + 1 is row `pair` with the signs of its odd columns turned.
+template <class Matrix>
+constexpr bool rows_mirrored(const Matrix& m, int pair) {
+  if (pair + 1 >= Matrix::kRows) return false;
+  for (int c = 0; c < Matrix::kColumns; ++c) {
+    if (m(pair + 1, c) != (c % 2 == 0 ? m(pair, c) : -m(pair, c))) return false;
+  }
+  return true;
+}
+
+constexpr bool begins_pair(int index) {
+  return index == kPairs[0] || index == kPairs[1] || index == kPairs[2];
+}
+
+/// A matrix taken apart into sums and differences of pairs of inputs (mirrored columns), a core,
+/// and sums and differences of pairs of results (mirrored rows).
+template <class Transform>
+struct Folded {
+  static constexpr int kRows = std::remove_cvref_t<decltype(Transform::kMatrix)>::kRows;
+  static constexpr int kColumns = std::remove_cvref_t<decltype(Transform::kMatrix)>::kColumns;
+
+  static constexpr bool rows(int pair) {
+    return begins_pair(pair) && rows_mirrored(Transform::kMatrix, pair);
+  }
+  static constexpr bool columns(int pair) {
+    return begins_pair(pair) && rows_mirrored(Transform::kMatrix.transposed(), pair);
+  }
+  static constexpr float core(int row, int column) {
+    if (row > 0 && rows(row - 1)) return column % 2 == 1 ? at(row - 1, column) : 0.0F;
+    if (rows(row)) return column % 2 == 0 ? at(row, column) : 0.0F;
+    if (column > 0 && columns(column - 1)) return row % 2 == 1 ? at(row, column - 1) : 0.0F;
+    if (columns(column)) return row % 2 == 0 ? at(row, column) : 0.0F;
+    return at(row, column);
+  }
+  /// The column to begin a row's sum with: one that needs no multiplication if there is any; -1:
+  /// the row is zero.
+  static constexpr int begin(int row) {
+    int found = -1;
+    for (int c = kColumns - 1; c >= 0; --c) {
+      if (core(row, c) == 0.0F) continue;
+      if (found < 0 || core(row, found) != 1.0F || core(row, c) == 1.0F) found = c;
+    }
+    return found;
+  }
+
+ private:
+  static constexpr float at(int row, int column) {
+    return static_cast<float>(Transform::kMatrix(row, column));
   }
 };
 
-/// Applies a transform along both axes: load(i, j) yields element (i, j) of the square that goes
-/// in, store(i, j, v) takes that of the one that comes out; i and j are integral constants.
-template <class Transform, class D, class Load, class Store>
-HWY_INLINE void transform_square(D d, const Load& load, const Store& store) {
-  using V = hn::Vec<D>;
-  V half[Transform::kOut * Transform::kIn];
-  unrolled<Transform::kIn>([&](auto j) PROTOLITH_LAMBDA {
-    V in[Transform::kIn];
-    V out[Transform::kOut];
-    unrolled<Transform::kIn>([&](auto i) PROTOLITH_LAMBDA { in[i] = load(i, j); });
-    Transform::apply(d, in, out);
-    unrolled<Transform::kOut>([&](auto i)
-                                  PROTOLITH_LAMBDA { half[i * Transform::kIn + j] = out[i]; });
+/// sum + kFactor * x.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V add_times(D d, V sum, float factor, V x) {
+  if (factor == 1.0F) return hn::Add(sum, x);
+  if (factor == -1.0F) return hn::Sub(sum, x);
+  return hn::MulAdd(hn::Set(d, factor), x, sum);
+}
+
+/// out = M in, for the transform's constant matrix M.
+template <class Transform, class D, class V = hn::Vec<D>>
+HWY_INLINE void transform(D d, const V* in, V* out) {
+  using M = Folded<Transform>;
+  V folded[M::kColumns];
+  unrolled<M::kColumns>([&](auto c) PROTOLITH_LAMBDA { folded[c] = in[c]; });
+  unrolled<M::kColumns>([&](auto c) PROTOLITH_LAMBDA {
+    if constexpr (M::columns(c)) {
+      folded[c] = hn::Add(in[c], in[c + 1]);
+      folded[c + 1] = hn::Sub(in[c], in[c + 1]);
+    }
   });
-  unrolled<Transform::kOut>([&](auto i) PROTOLITH_LAMBDA {
-    V in[Transform::kIn];
-    V out[Transform::kOut];
-    unrolled<Transform::kIn>([&](auto j)
-                                 PROTOLITH_LAMBDA { in[j] = half[i * Transform::kIn + j]; });
-    Transform::apply(d, in, out);
-    unrolled<Transform::kOut>([&](auto j) PROTOLITH_LAMBDA { store(i, j, out[j]); });
+  unrolled<M::kRows>([&](auto r) PROTOLITH_LAMBDA {
+    constexpr int kRow = decltype(r)::value;
+    constexpr int kBegin = M::begin(kRow);
+    if constexpr (kBegin < 0) {
+      out[r] = hn::Zero(d);
+    } else {
+      constexpr float kFirst = M::core(kRow, kBegin);
+      V sum = kFirst == 1.0F ? folded[kBegin] : hn::Mul(hn::Set(d, kFirst), folded[kBegin]);
+      unrolled<M::kColumns>([&](auto c) PROTOLITH_LAMBDA {
+        constexpr float kFactor = M::core(kRow, decltype(c)::value);
+        if constexpr (c != kBegin && kFactor != 0.0F) sum = add_times(d, sum, kFactor, folded[c]);
+      });
+      out[r] = sum;
+    }
   });
+  unrolled<M::kRows>([&](auto r) PROTOLITH_LAMBDA {
+    if constexpr (M::rows(r)) {
+      const V even = out[r];
+      const V odd = out[r + 1];
+      out[r] = hn::Add(even, odd);
+      out[r + 1] = hn::Sub(even, odd);
+    }
+  });
+}
+
+/// Calls f with a tile's outputs as an integral constant.
+template <class F>
+HWY_INLINE void with_outputs(int outputs, const F& f) {
+  switch (outputs) {
+    case 6:
+      return f(std::integral_constant<int, 6>());
+    case 4:
+      return f(std::integral_constant<int, 4>());
+    case 3:
+      return f(std::integral_constant<int, 3>());
+    default:
+      return f(std::integral_constant<int, 2>());
+  }
 }
 
 }  // namespace HWY_NAMESPACE

@@ -19,18 +19,110 @@ using reference::Array;
 
 const ConvolutionExtents kCases[] = {{1, 1, 1, 16, 16},  {3, 3, 3, 48, 16},   {2, 7, 7, 64, 64},
                                      {2, 10, 5, 16, 48}, {5, 4, 8, 16, 32},   {1, 14, 14, 64, 64},
-                                     {7, 2, 2, 16, 16},  {1, 21, 21, 16, 16}, {1, 28, 28, 16, 16}};
+                                     {7, 2, 2, 16, 16},  {1, 21, 21, 16, 16}, {1, 28, 28, 16, 16},
+                                     {2, 5, 11, 16, 16}, {2, 9, 6, 32, 16},   {3, 44, 84, 16, 16}};
 
 reference::Convolution reference_shape(const ConvolutionExtents& e) {
   return {{e.images, e.height, e.width, e.channels}, e.filters};
 }
 
+/// By what factor tiles of one size amplify roundings, along one axis: an output is a sum over the
+/// points p of A[p] (B d)[p] (G g)[p]; its terms, for independent inputs and taps, are that much
+/// larger than itself (root of the sum of squares, mean over the outputs).
+template <int kOutputs>
+double amplification() {
+  constexpr auto input = cpu::winograd_input_matrix<kOutputs>();
+  constexpr auto output = cpu::winograd_output_matrix<kOutputs>();
+  constexpr auto filter = cpu::winograd_filter_matrix();
+  double total = 0.0;
+  for (int p = 0; p < kOutputs + 2; ++p) {
+    double inputs = 0.0, taps = 0.0, outputs = 0.0;
+    for (int c = 0; c < kOutputs + 2; ++c) inputs += input(p, c) * input(p, c);
+    for (int c = 0; c < 3; ++c) taps += filter(p, c) * filter(p, c) / 3.0;
+    for (int r = 0; r < kOutputs; ++r) outputs += output(r, p) * output(r, p) / kOutputs;
+    total += inputs * taps * outputs;
+  }
+  return std::sqrt(total);
+}
+
+/// That of an axis' largest tiles.
+double amplification(std::int64_t size) {
+  switch (cpu::TileAxis(size).outputs(0)) {
+    case 6:
+      return amplification<6>();
+    case 4:
+      return amplification<4>();
+    case 3:
+      return amplification<3>();
+    default:
+      return amplification<2>();
+  }
+}
+
 /// Sums of K products make a relative 2-norm error of about 0.4 sqrt(K) roundings at most. Here the
-/// transforms before and after add some 16 roundings to each, and amplify all by up to 10: the 36
-/// terms that make an output of F(4x4,3x3) are that much larger than the output.
-double winograd_tolerance(std::int64_t products) {
-  constexpr double kAmplification = 10.0;
-  return kAmplification * 0.4 * kRounding * std::sqrt(static_cast<double>(products) + 16.0);
+/// transforms before and after add some 16 roundings to each, and all are amplified.
+double winograd_tolerance(const ConvolutionExtents& e, std::int64_t products) {
+  return amplification(e.height) * amplification(e.width) * 0.4 * kRounding *
+         std::sqrt(static_cast<double>(products) + 16.0);
+}
+
+TEST_CASE("winograd: the matrices make a correlation, exactly but for rounding in double") {
+  const auto check = [](auto outputs) {
+    constexpr int kOutputs = decltype(outputs)::value;
+    constexpr auto input = cpu::winograd_input_matrix<kOutputs>();
+    constexpr auto output = cpu::winograd_output_matrix<kOutputs>();
+    constexpr auto filter = cpu::winograd_filter_matrix();
+    const Array d = doubles(normal(kOutputs + 2, 1)), g = doubles(normal(3, 2));
+    for (int row = 0; row < kOutputs; ++row) {
+      double got = 0.0, want = 0.0;
+      for (int p = 0; p < kOutputs + 2; ++p) {
+        double transformed_input = 0.0, transformed_filter = 0.0;
+        for (int c = 0; c < kOutputs + 2; ++c) {
+          transformed_input += input(p, c) * d[static_cast<std::size_t>(c)];
+        }
+        for (int c = 0; c < 3; ++c) {
+          transformed_filter += filter(p, c) * g[static_cast<std::size_t>(c)];
+        }
+        got += output(row, p) * transformed_input * transformed_filter;
+      }
+      for (int c = 0; c < 3; ++c) {
+        want += d[static_cast<std::size_t>(row + c)] * g[static_cast<std::size_t>(c)];
+      }
+      CHECK(std::abs(got - want) <= 1e-13);
+    }
+  };
+  check(std::integral_constant<int, 2>());
+  check(std::integral_constant<int, 3>());
+  check(std::integral_constant<int, 4>());
+  check(std::integral_constant<int, 6>());
+}
+
+TEST_CASE("winograd: tiles of an axis") {
+  for (std::int64_t size = 1; size <= 100; ++size) {
+    CAPTURE(size);
+    const cpu::TileAxis axis(size);
+    std::int64_t covered = 0, points = 0;
+    for (std::int64_t tile = 0; tile < axis.tiles(); ++tile) {
+      CHECK(axis.start(tile) == covered);
+      CHECK(axis.inside(tile) >= 1);
+      CHECK(axis.outputs(tile) >= axis.outputs(axis.tiles() - 1));
+      if (tile + 1 < axis.tiles()) CHECK(axis.outputs(tile) % 2 == 0);
+      covered += axis.outputs(tile);
+      points += axis.outputs(tile) + 2;
+    }
+    CHECK(axis.covered() == covered);
+    CHECK(covered >= size);
+    std::int64_t tiles_with_points = 0;
+    for (int point = 0; point < cpu::kMaxPatchSide; ++point) {
+      tiles_with_points += axis.with_point(point);
+    }
+    CHECK(tiles_with_points == points);
+    // Not worse than tiles of 6 or of 4 alone.
+    CHECK(points <= std::min((size + 5) / 6 * 8, (size + 3) / 4 * 6));
+  }
+  CHECK(cpu::TileAxis(14).outputs(0) == 6);
+  CHECK(cpu::TileAxis(14).tiles() == 3);
+  CHECK(cpu::TileAxis(7).outputs(1) == 3);
 }
 
 /// Inputs and the transformed filters of a convolution.
@@ -75,7 +167,7 @@ TEST_CASE("winograd: forward and batch statistics") {
       for_each_thread_count([&](int) {
         const Problem p(e);
         const Forward got(p);
-        CHECK(relative_error(got.z, want) <= winograd_tolerance(e.channels));
+        CHECK(relative_error(got.z, want) <= winograd_tolerance(e, e.channels));
         // The statistics are those of what was stored.
         const auto statistics = reference::batch_statistics(doubles(got.z), e.filters);
         for (std::size_t k = 0; k < got.mean.size(); ++k) {
@@ -129,8 +221,9 @@ TEST_CASE("winograd: inference with scaled filters, ReLU and pool") {
         Floats scratch = floats(cpu::winograd_forward_scratch(e));
         cpu::winograd_inference(p.x.data(), p.by_channel.data(), shift.data(), pool, y.data(), e,
                                 scratch.data());
-        check_within(y, want,
-                     [&](std::size_t) { return 4.0 * winograd_tolerance(e.channels) * largest; });
+        check_within(y, want, [&](std::size_t) {
+          return 4.0 * winograd_tolerance(e, e.channels) * largest;
+        });
       });
     }
   }
@@ -247,9 +340,9 @@ TEST_CASE("winograd: the way back through a block") {
           block.backward();
           if (threads == 1) {
             const auto want = block.reference(beta);
-            const double products = winograd_tolerance(e.channels + e.filters);
+            const double products = winograd_tolerance(e, e.channels + e.filters);
             // Each sum is over the images' pixels, and every term has the error of z in it.
-            const double sums = products + winograd_tolerance(e.pixels());
+            const double sums = products + winograd_tolerance(e, e.pixels());
             CHECK(relative_error(block.dx, want.dx) <= 2.0 * products);
             CHECK(relative_error(block.dweight, want.dweight) <= 2.0 * sums);
             CHECK(relative_error(block.dgamma, want.dgamma) <= sums);
