@@ -162,39 +162,62 @@ HWY_INLINE void add_lanes(Vector v, double* sums) {
   for (std::size_t i = 0; i < hn::Lanes(d); ++i) sums[i] += static_cast<double>(lanes[i]);
 }
 
-/// Adds one image's part of G to sums [9 C, K], in the order [C,3,3], and of dbeta to the row
-/// after them.
-void backward_one(const PaddedPlanes& planes, const float* y, const float* dy,
-                  const std::uint8_t* winner, std::int64_t count, double* sums) {
+/// Chooses among a tap's inputs at the four places of a window (PixelSquares) those at the places
+/// of a vector of winners.
+class ChosenInputs {
+ public:
+#if HWY_TARGET == HWY_SCALAR
+  HWY_INLINE explicit ChosenInputs(const std::uint8_t* winner) : place_(*winner) {}
+  HWY_INLINE Vector operator()(const float* square) const {
+    return hn::Set(ChannelTag(), square[place_]);
+  }
+
+ private:
+  std::uint8_t place_;
+#else
+  HWY_INLINE explicit ChosenInputs(const std::uint8_t* winner) {
+    const hn::Rebind<std::int32_t, ChannelTag> d;
+    const auto places = WinnerBytes<ChannelTag>::load(winner);
+    bytes_ = hn::BitCast(Bytes(),
+                         hn::Add(hn::Mul(places, hn::Set(d, 0x04040404)), hn::Set(d, 0x03020100)));
+  }
+  HWY_INLINE Vector operator()(const float* square) const {
+    const auto inputs = hn::BitCast(Bytes(), hn::LoadDup128(ChannelTag(), square));
+    return hn::BitCast(ChannelTag(), hn::TableLookupBytes(inputs, bytes_));
+  }
+
+ private:
+  using Bytes = hn::Repartition<std::uint8_t, ChannelTag>;
+  hn::Vec<Bytes> bytes_;  ///< the places in a block of 4 floats, in bytes
+#endif
+};
+
+/// Adds the part of G that one channel of one image has to sums [9, K], and unless it is null of
+/// dbeta to `all` [K]. A window's gradient meets one input for each tap, the one at the winner's
+/// place: that is looked up among the tap's inputs at all four places.
+void backward_channel(const PixelSquares& squares, const FirstBlockBackward& in,
+                      const ConvolutionExtents& e, std::int64_t image, double* sums, double* all) {
   const ChannelTag d;
-  using Winner = WinnerBytes<ChannelTag>;
-  const std::int64_t width = planes.width / 2;
-  for (std::int64_t c = 0; c < planes.channels; ++c) {
-    for (std::int64_t k = 0; k < count; k += static_cast<std::int64_t>(hn::Lanes(d))) {
-      Vector acc[9];
-      unrolled<9>([&](auto t) PROTOLITH_LAMBDA { acc[t] = hn::Zero(d); });
-      Vector all = hn::Zero(d);
-      for (std::int64_t p = 0; p < planes.height / 2; ++p) {
-        const float* inputs = planes.plane(c) + 2 * p * planes.pitch;
-        for (std::int64_t q = 0; q < width; ++q, inputs += 2) {
-          const std::int64_t at = (p * width + q) * count + k;
-          const Vector g = relu_gradient(d, hn::LoadU(d, y + at), hn::LoadU(d, dy + at));
-          const auto places = Winner::load(winner + at);
-          all = hn::Add(all, g);
-          Vector at_place[4];
-          unrolled<4>([&](auto place) PROTOLITH_LAMBDA {
-            at_place[place] = Winner::gradient_at(place, places, g);
-          });
-          for_window_products(inputs, planes.pitch,
-                              [&](Vector v, auto place, auto tap) PROTOLITH_LAMBDA {
-                                acc[tap] = hn::MulAdd(v, at_place[place], acc[tap]);
-                              });
-        }
+  const std::int64_t height = e.height / 2;
+  const std::int64_t width = e.width / 2;
+  for (std::int64_t k = 0; k < e.filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
+    Vector acc[9];
+    unrolled<9>([&](auto t) PROTOLITH_LAMBDA { acc[t] = hn::Zero(d); });
+    Vector gradients = hn::Zero(d);
+    std::int64_t at = image * height * width * e.filters + k;
+    for (std::int64_t p = 0; p < height; ++p) {
+      for (std::int64_t q = 0; q < width; ++q, at += e.filters) {
+        const Vector g = relu_gradient(d, hn::LoadU(d, in.y + at), hn::LoadU(d, in.dy + at));
+        const ChosenInputs choose(in.winner + at);
+        gradients = hn::Add(gradients, g);
+        const float* const corner = squares.at(2 * p, 2 * q);
+        unrolled<9>([&](auto t) PROTOLITH_LAMBDA {
+          acc[t] = hn::MulAdd(choose(corner + squares.offset(t / 3, t % 3)), g, acc[t]);
+        });
       }
-      unrolled<9>([&](auto t)
-                      PROTOLITH_LAMBDA { add_lanes(acc[t], sums + (c * 9 + t) * count + k); });
-      if (c == 0) add_lanes(all, sums + planes.channels * 9 * count + k);
     }
+    unrolled<9>([&](auto t) PROTOLITH_LAMBDA { add_lanes(acc[t], sums + t * e.filters + k); });
+    if (all != nullptr) add_lanes(gradients, all + k);
   }
 }
 
@@ -208,7 +231,7 @@ namespace protolith::cpu {
 namespace {
 HWY_EXPORT(add_patches);
 HWY_EXPORT(forward_one);
-HWY_EXPORT(backward_one);
+HWY_EXPORT(backward_channel);
 
 /// Calls f(range, image, planes) for all images, each range's in order.
 template <class F>
@@ -340,12 +363,17 @@ void first_block_backward(const FirstBlockBackward& inputs, const PatchStatistic
                           float* dweight, float* dgamma, float* dbeta,
                           const ConvolutionExtents& e) {
   const std::int64_t taps = 9 * e.channels;
-  const std::int64_t outputs = (e.height / 2) * (e.width / 2) * e.filters;
   RangeSums sums(e.images, (taps + 1) * e.filters);
+  std::vector<PixelSquares> squares(static_cast<std::size_t>(range_count(e.images, 1)),
+                                    PixelSquares(e));
   for_padded_images(inputs.x, e, [&](int range, std::int64_t image, const PaddedPlanes& planes) {
-    const std::int64_t at = image * outputs;
-    HWY_DYNAMIC_DISPATCH(backward_one)
-    (planes, inputs.y + at, inputs.dy + at, inputs.winner + at, e.filters, sums.range(range));
+    PixelSquares& own = squares[static_cast<std::size_t>(range)];
+    double* const all = sums.range(range) + taps * e.filters;
+    for (std::int64_t c = 0; c < e.channels; ++c) {
+      own.fill(planes, c);
+      HWY_DYNAMIC_DISPATCH(backward_channel)
+      (own, inputs, e, image, sums.range(range) + c * 9 * e.filters, c == 0 ? all : nullptr);
+    }
   });
   const std::vector<double> total = sums.total();
   for (std::int64_t k = 0; k < e.filters; ++k) {
