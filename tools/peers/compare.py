@@ -3,8 +3,8 @@
 
     tools/peers/compare.py [step|eval] [--workload Op] [--rounds 7] [--protolith PATH]
 
-Each round runs the three programs once: protolith, PyTorch as it comes, PyTorch with its best
-malloc setting. The figure of a program is the median over the rounds of its median times; beside it
+Each round runs the programs once: protolith, PyTorch as it comes, PyTorch with its best malloc
+setting and, for eval, also with the encoder by torch.jit.optimize_for_inference. The figure of a program is the median over the rounds of its median times; beside it
 stand the fastest and slowest round. Close other programs first: a busy core doubles every figure.
 """
 import argparse
@@ -47,6 +47,8 @@ def main():
         "PyTorch": (peer, {}),
         "PyTorch, tuned malloc": (peer, TUNED),
     }
+    if arguments.what == "eval":
+        programs["the same, optimized"] = ([*peer, "--optimize"], TUNED)
     results = {name: [] for name in programs}
     for _ in range(arguments.rounds):
         for name, (command, environment) in programs.items():

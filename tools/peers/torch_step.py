@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The peer of `protolith bench`: the same workloads in eager PyTorch (Debian's python3-torch).
 
-    torch_step.py step|eval --workload O|Op|M [--threads N] [--repeats N]
+    torch_step.py step|eval --workload O|Op|M [--threads N] [--repeats N] [--optimize]
 
 Prints one JSON object with the keys of `protolith bench --json`. Activations and filters are
 channels_last, PyTorch's faster layout on CPUs. For its best setting, run it with
@@ -51,6 +51,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--warm", type=int, default=3)
+    parser.add_argument("--optimize", action="store_true",
+                        help="eval: the encoder traced, by torch.jit.optimize_for_inference")
     arguments = parser.parse_args()
 
     torch.manual_seed(0)
@@ -76,6 +78,8 @@ def main():
 
     if arguments.what == "eval":
         model.eval()
+        if arguments.optimize:
+            model = torch.jit.optimize_for_inference(torch.jit.trace(model, images))
     call = step if arguments.what == "step" else evaluate
     milliseconds = []
     for i in range(arguments.warm + arguments.repeats):
