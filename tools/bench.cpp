@@ -20,13 +20,17 @@ struct BenchFlags {
   OutputFlags output;
   std::string what = "step", workload = "Op", filter, batch_norm;
   bool markdown = false;
-  int repeats = 20, warm = 3;
+  int repeats = 20, warm = 3, way = 0;
 };
+
+std::int64_t images_of(const EpisodeShape& shape) {
+  return std::int64_t{shape.way} * (shape.shot + shape.query);
+}
 
 /// Multiply-adds of the direct convolutions, times two: forward, and where `training` the weight
 /// gradients of all blocks and the data gradients of all but the first.
 double convolution_gflop(const Workload& workload, const EpisodeShape& shape, bool training) {
-  const auto images = static_cast<double>(shape.way) * (shape.shot + shape.query);
+  const auto images = static_cast<double>(images_of(shape));
   double total = 0;
   for (const BlockShape& block : blocks_of(workload)) {
     const auto products =
@@ -145,8 +149,9 @@ void check_usage(const BenchFlags& flags) {
 
 int bench(const BenchFlags& flags) {
   const auto all = workloads();
-  const Workload& workload = *std::find_if(
-      all.begin(), all.end(), [&](const Workload& w) { return w.name == flags.workload; });
+  Workload workload = *std::find_if(all.begin(), all.end(),
+                                    [&](const Workload& w) { return w.name == flags.workload; });
+  if (flags.way > 0) workload.training.way = workload.evaluation.way = flags.way;
   check_usage(flags);
   if (flags.what == "cost") return bench_cost(workload, flags);
   Config config = flags.config.over(Config{});
@@ -158,14 +163,15 @@ int bench(const BenchFlags& flags) {
   const bool training = flags.what == "step";
   const Timing timing = training ? time_steps(*backend, config, dataset, workload, flags)
                                  : time_evaluation(*backend, config, dataset, workload, flags);
-  const double gflop =
-      convolution_gflop(workload, training ? workload.training : workload.evaluation, training);
+  const EpisodeShape& shape = training ? workload.training : workload.evaluation;
+  const double gflop = convolution_gflop(workload, shape, training);
   const double peak_mb = peak_memory_mb();
   const double step_mb = static_cast<double>(backend->step_memory_bytes()) / (1 << 20);
   const HostPeak host = host_peak(*backend);
   if (flags.output.json) {
     nlohmann::json result{{"what", flags.what},
                           {"workload", workload.name},
+                          {"images", images_of(shape)},
                           {"device", backend->description()},
                           {"repeats", flags.repeats},
                           {"median_ms", 1e3 * timing.median},
@@ -225,6 +231,8 @@ void add_bench_command(CommandLine& program) {
   command.add_option("--workload", flags->workload, "see below")
       ->check(CLI::IsMember(names))
       ->capture_default_str();
+  command.add_option("--way", flags->way, "classes of an episode, instead of the workload's")
+      ->check(CLI::Range(2, 10000));
   command.add_option("--filter", flags->filter, "ops: only those whose name contains this")
       ->type_name("TEXT");
   command.add_option("--batch-norm", flags->batch_norm, "on CUDA: cudnn (the default) or fused")

@@ -1,5 +1,6 @@
 #include "tools/bench_workload.h"
 
+#include <algorithm>
 #include <array>
 
 #include "engine/random.h"
@@ -30,20 +31,21 @@ std::vector<BlockShape> blocks_of(const Workload& workload) {
 }
 
 Dataset random_images(const Workload& workload) {
-  constexpr std::int32_t kClasses = 64;
+  const auto classes = static_cast<std::int32_t>(
+      std::max<std::int64_t>({64, workload.training.way, workload.evaluation.way}));
   constexpr std::int32_t kImages = 20;
   Dataset dataset;
   dataset.kind = "random";
   dataset.preprocessing = "none";
-  dataset.images = Tensor::host(
-      {kClasses * kImages, workload.side, workload.side, workload.channels}, DType::u8);
+  dataset.images =
+      Tensor::host({classes * kImages, workload.side, workload.side, workload.channels}, DType::u8);
   Random random(0, Purpose::test);
   for (std::uint8_t& pixel : dataset.images.host_span<std::uint8_t>()) {
     pixel = static_cast<std::uint8_t>(random.bits() >> 24);
   }
   dataset.scale.assign(static_cast<std::size_t>(workload.channels), 1.0F / 255.0F);
   dataset.shift.assign(static_cast<std::size_t>(workload.channels), 0.0F);
-  for (std::int32_t c = 0; c < kClasses; ++c) {
+  for (std::int32_t c = 0; c < classes; ++c) {
     dataset.splits[0].push_back({fmt::format("class {}", c), c * kImages, kImages, 0});
   }
   return dataset;

@@ -31,7 +31,7 @@ struct BlockShape {
 };
 std::vector<BlockShape> blocks_of(const Workload& workload);
 
-/// Random images of the workload's size: 64 classes of 20, in every split.
+/// Random images of the workload's size: 20 of each of 64 classes, or of as many as an episode has.
 Dataset random_images(const Workload& workload);
 
 /// How long calls took, in seconds.
