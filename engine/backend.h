@@ -305,9 +305,18 @@ class Backend {
 /// filters in multiples of 16, or up to 4 input channels; others directly), or all directly.
 enum class CpuConvolution : std::uint8_t { winograd, direct };
 
-/// The CPU backend on `threads` threads (0: as many as OpenMP offers).
+/// What the factors of a convolution's products are on the CPU; sums are f32 always, and so are
+/// tensors and all other operations. bf16 needs direct convolutions and a processor with
+/// AVX512-BF16; layers of up to 4 input channels compute in f32 all the same.
+enum class CpuPrecision : std::uint8_t { fp32, bf16 };
+/// Whether the processor has AVX512-BF16, as far as oneDNN may use it (ONEDNN_MAX_CPU_ISA).
+bool cpu_has_bf16();
+
+/// The CPU backend on `threads` threads (0: as many as OpenMP offers). Throws UsageError when it
+/// cannot compute in that precision.
 std::unique_ptr<Backend> make_cpu_backend(int threads = 0,
-                                          CpuConvolution convolution = CpuConvolution::winograd);
+                                          CpuConvolution convolution = CpuConvolution::winograd,
+                                          CpuPrecision precision = CpuPrecision::fp32);
 
 /// Who computes a block's batch norm on CUDA: cuDNN, or kernels fused with ReLU and pool.
 enum class CudaBatchNorm : std::uint8_t { cudnn, fused };

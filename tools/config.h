@@ -45,8 +45,10 @@ struct Config {
   std::string device = "auto";
   int threads = 0;  ///< 0: one per core
   std::uint64_t seed = 1;
-  std::string precision = "auto";  ///< of convolutions: "fp32", "tf32", "auto": tf32 on CUDA
-  CpuConvolution convolution = CpuConvolution::winograd;  ///< of fused blocks, on the CPU
+  /// Of convolutions: "fp32", "tf32" (CUDA), "bf16" (CPU), or "auto": tf32 on CUDA, else fp32.
+  std::string precision = "auto";
+  /// Of blocks, on the CPU: "winograd", "direct", or "auto": direct in bf16, else winograd.
+  std::string convolution = "auto";
   bool deterministic = true;
   bool graph = true;  ///< a training step on CUDA is one graph launch
 };

@@ -191,22 +191,6 @@ ConfigOption distance_option() {
           }};
 }
 
-ConfigOption convolution_option() {
-  return {"convolution",
-          OptionGroup::device,
-          OptionType::text,
-          "winograd|direct",
-          "convolution blocks on the CPU: fused, by Winograd's algorithm, or as direct sums",
-          [](const Config& c) {
-            return std::string(c.convolution == CpuConvolution::winograd ? "winograd" : "direct");
-          },
-          [](Config& c, const std::string& text) {
-            c.convolution = checked_choice(text, {"winograd", "direct"}) == "winograd"
-                                ? CpuConvolution::winograd
-                                : CpuConvolution::direct;
-          }};
-}
-
 void parse_device(const std::string& text) {
   const std::string message = "must be auto, cpu, cuda or cuda:INDEX";
   if (text == "auto" || text == "cpu" || text == "cuda") return;
@@ -328,9 +312,15 @@ void add_device_options(std::vector<ConfigOption>& options) {
       "seed", group, [](auto& c) -> auto& { return c.seed; }, 0,
       std::numeric_limits<std::int64_t>::max(), "of everything random"));
   options.push_back(choice(
-      "precision", group, [](auto& c) -> auto& { return c.precision; }, {"auto", "fp32", "tf32"},
-      "of convolutions; auto: tf32 on CUDA, fp32 on the CPU. Distances are always fp32"));
-  options.push_back(convolution_option());
+      "precision", group, [](auto& c) -> auto& { return c.precision; },
+      {"auto", "fp32", "tf32", "bf16"},
+      "of convolutions; auto: tf32 on CUDA, fp32 on the CPU. bf16: on a CPU with AVX512-BF16. "
+      "Distances are always fp32"));
+  options.push_back(choice(
+      "convolution", group, [](auto& c) -> auto& { return c.convolution; },
+      {"auto", "winograd", "direct"},
+      "convolution blocks on the CPU: fused, by Winograd's algorithm, or as direct sums; auto: "
+      "direct in bf16, else winograd"));
   options.push_back(boolean(
       "deterministic", group, OptionType::toggle, [](auto& c) -> auto& { return c.deterministic; },
       "same seed, device and threads: same bits (default)"));

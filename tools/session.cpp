@@ -14,12 +14,20 @@ namespace {
 std::unique_ptr<Backend> open_cpu(const Config& config) {
   PROTOLITH_CHECK_USAGE(config.batch_norm != "cudnn",
                         "--batch-norm cudnn: cuDNN computes on CUDA devices only");
-  PROTOLITH_CHECK_USAGE(config.precision != "tf32",
-                        "--precision tf32: CUDA devices compute in it, the CPU computes in fp32");
-  return make_cpu_backend(config.threads, config.convolution);
+  PROTOLITH_CHECK_USAGE(
+      config.precision != "tf32",
+      "--precision tf32: CUDA devices compute in it, the CPU computes in fp32 or bf16");
+  const bool bf16 = config.precision == "bf16";
+  const bool direct = config.convolution == "direct" || (config.convolution == "auto" && bf16);
+  return make_cpu_backend(config.threads,
+                          direct ? CpuConvolution::direct : CpuConvolution::winograd,
+                          bf16 ? CpuPrecision::bf16 : CpuPrecision::fp32);
 }
 
 std::unique_ptr<Backend> open_cuda(const Config& config) {
+  PROTOLITH_CHECK_USAGE(config.precision != "bf16",
+                        "--precision bf16: the CPU computes in it (--device cpu), CUDA devices in "
+                        "tf32 or fp32");
   CudaOptions options;
   if (const auto colon = config.device.find(':'); colon != std::string::npos) {
     options.index = std::stoi(config.device.substr(colon + 1));

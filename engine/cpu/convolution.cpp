@@ -7,12 +7,12 @@ namespace {
 
 using dnnl::memory;
 
-memory::desc activation(const Shape& nhwc) {
-  return {{nhwc[0], nhwc[3], nhwc[1], nhwc[2]}, memory::data_type::f32, memory::format_tag::nhwc};
+memory::desc activation(const Shape& nhwc, memory::data_type type) {
+  return {{nhwc[0], nhwc[3], nhwc[1], nhwc[2]}, type, memory::format_tag::nhwc};
 }
 
-memory::desc filter(const Shape& krsc, memory::format_tag tag) {
-  return {{krsc[0], krsc[3], krsc[1], krsc[2]}, memory::data_type::f32, tag};
+memory::desc filter(const Shape& krsc, memory::data_type type, memory::format_tag tag) {
+  return {{krsc[0], krsc[3], krsc[1], krsc[2]}, type, tag};
 }
 
 /// KRSC [K,R,S,C] -> [C,R,S,K] with rows and columns reversed.
@@ -50,16 +50,39 @@ const char* onednn_instruction_set() {
   }
 }
 
-OneDnnConvolution::OneDnnConvolution(Allocate empty)
-    : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_), empty_(std::move(empty)) {}
+bool cpu_has_bf16() {
+  // The enumeration's values are bit sets, and newer instruction sets include this one's bits.
+  const auto bits = [](dnnl::cpu_isa isa) { return static_cast<unsigned>(isa); };
+  const unsigned wanted = bits(dnnl::cpu_isa::avx512_core_bf16);
+  return (bits(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
+}
+
+OneDnnConvolution::OneDnnConvolution(Allocate empty, CpuPrecision precision)
+    : precision_(precision),
+      engine_(dnnl::engine::kind::cpu, 0),
+      stream_(engine_),
+      empty_(std::move(empty)) {}
+
+OneDnnConvolution::Operand OneDnnConvolution::operand(const memory::desc& ours,
+                                                      const memory::desc& taken,
+                                                      bool written) const {
+  if (ours == taken) return {ours, taken, {}};
+  const memory::desc& from = written ? taken : ours;
+  const memory::desc& to = written ? ours : taken;
+  return {ours, taken, dnnl::reorder(dnnl::reorder::primitive_desc(engine_, from, engine_, to))};
+}
 
 OneDnnConvolution::Plan OneDnnConvolution::make_plan(Pass pass, const Shape& x, const Shape& weight,
-                                                     const Shape& y, ConvolutionGeometry g) const {
-  Plan plan;
-  plan.x = activation(x);
-  plan.y = activation(y);
-  plan.plain_weight = filter(weight, memory::format_tag::ohwi);
-  const memory::desc any_weight = filter(weight, memory::format_tag::any);
+                                                     const Shape& y, ConvolutionGeometry g,
+                                                     CpuPrecision precision) const {
+  const auto f32 = memory::data_type::f32;
+  const auto factor = precision == CpuPrecision::bf16 ? memory::data_type::bf16 : f32;
+  // The two factors of a pass; its result is f32.
+  const auto type_unless = [&](Pass writer) { return pass == writer ? f32 : factor; };
+  const memory::desc taken_x = activation(x, type_unless(Pass::backward_data));
+  const memory::desc taken_y = activation(y, type_unless(Pass::forward));
+  const memory::desc any_weight =
+      filter(weight, type_unless(Pass::backward_weight), memory::format_tag::any);
   const memory::dims stride{g.stride, g.stride};
   const memory::dims padding{g.padding, g.padding};
   // oneDNN wants the exact right padding: what the last window reaches beyond the image.
@@ -71,14 +94,19 @@ OneDnnConvolution::Plan OneDnnConvolution::make_plan(Pass pass, const Shape& x, 
   user_scratchpad.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   const auto direct = dnnl::algorithm::convolution_direct;
 
-  const dnnl::convolution_forward::primitive_desc forward(
-      {dnnl::prop_kind::forward_training, direct, plan.x, any_weight, plan.y, stride, padding,
-       far_padding},
-      user_scratchpad, engine_);
+  Plan plan;
+  plan.x = operand(activation(x, f32), taken_x, false);
+  plan.y = operand(activation(y, f32), taken_y, false);
   const auto adopt = [&](const auto& description, const memory::desc& weight_layout) {
-    plan.weight = weight_layout;
+    plan.weight = operand(filter(weight, f32, memory::format_tag::ohwi), weight_layout,
+                          pass == Pass::backward_weight);
     plan.scratchpad = description.scratchpad_desc();
   };
+  // Backward passes want a forward one beside them.
+  const dnnl::convolution_forward::primitive_desc forward(
+      {dnnl::prop_kind::forward_training, direct, activation(x, factor),
+       filter(weight, factor, memory::format_tag::any), taken_y, stride, padding, far_padding},
+      user_scratchpad, engine_);
   switch (pass) {
     case Pass::forward:
       adopt(forward, forward.weights_desc());
@@ -86,7 +114,7 @@ OneDnnConvolution::Plan OneDnnConvolution::make_plan(Pass pass, const Shape& x, 
       break;
     case Pass::backward_data: {
       const dnnl::convolution_backward_data::primitive_desc description(
-          {direct, plan.x, any_weight, plan.y, stride, padding, far_padding}, user_scratchpad,
+          {direct, taken_x, any_weight, taken_y, stride, padding, far_padding}, user_scratchpad,
           engine_, forward);
       adopt(description, description.weights_desc());
       plan.convolution = dnnl::convolution_backward_data(description);
@@ -94,23 +122,20 @@ OneDnnConvolution::Plan OneDnnConvolution::make_plan(Pass pass, const Shape& x, 
     }
     case Pass::backward_weight: {
       const dnnl::convolution_backward_weights::primitive_desc description(
-          {direct, plan.x, any_weight, plan.y, stride, padding, far_padding}, user_scratchpad,
+          {direct, taken_x, any_weight, taken_y, stride, padding, far_padding}, user_scratchpad,
           engine_, forward);
       adopt(description, description.diff_weights_desc());
       plan.convolution = dnnl::convolution_backward_weights(description);
       break;
     }
   }
-  const bool to_plain = pass == Pass::backward_weight;
-  const memory::desc& from = to_plain ? plan.weight : plan.plain_weight;
-  const memory::desc& to = to_plain ? plan.plain_weight : plan.weight;
-  plan.reorder = dnnl::reorder(dnnl::reorder::primitive_desc(engine_, from, engine_, to));
   return plan;
 }
 
 const OneDnnConvolution::Plan& OneDnnConvolution::plan(Pass pass, const Shape& x,
                                                        const Shape& weight, const Shape& y,
-                                                       ConvolutionGeometry g) {
+                                                       ConvolutionGeometry g,
+                                                       CpuPrecision precision) {
   const Key key{static_cast<std::int64_t>(pass),
                 x[0],
                 x[1],
@@ -120,11 +145,12 @@ const OneDnnConvolution::Plan& OneDnnConvolution::plan(Pass pass, const Shape& x
                 weight[1],
                 weight[2],
                 g.stride,
-                g.padding};
+                g.padding,
+                static_cast<std::int64_t>(precision)};
   const auto found = plans_.find(key);
   if (found != plans_.end()) return found->second;
   try {
-    return plans_.emplace(key, make_plan(pass, x, weight, y, g)).first->second;
+    return plans_.emplace(key, make_plan(pass, x, weight, y, g, precision)).first->second;
   } catch (const dnnl::error& error) {
     throw Error(fmt::format("oneDNN cannot convolve {} with {} (stride {}, padding {}): {}",
                             to_string(x), to_string(weight), g.stride, g.padding, error.what()));
@@ -140,18 +166,34 @@ memory OneDnnConvolution::wrap(const memory::desc& description, const Tensor& te
   return {description, engine_, tensor.raw()};
 }
 
-void OneDnnConvolution::forward(const Tensor& x, const Tensor& weight, ConvolutionGeometry g,
-                                const Tensor& y) {
-  const Plan& p = plan(Pass::forward, x.shape(), weight.shape(), y.shape(), g);
-  const Tensor blocked = scratch(p.weight);
+CpuPrecision OneDnnConvolution::precision_for(const Tensor& x) const {
+  constexpr std::int64_t kFewChannels = 4;
+  return x.shape()[3] <= kFewChannels ? CpuPrecision::fp32 : precision_;
+}
+
+Tensor OneDnnConvolution::read(const Operand& operand, const Tensor& tensor) {
+  if (!operand.reorder) return tensor;
+  Tensor taken = scratch(operand.taken);
+  operand.reorder.execute(stream_, {{DNNL_ARG_FROM, wrap(operand.ours, tensor)},
+                                    {DNNL_ARG_TO, wrap(operand.taken, taken)}});
+  return taken;
+}
+
+void OneDnnConvolution::run_forward(const Tensor& x, const Tensor& weight, ConvolutionGeometry g,
+                                    const Tensor& y, CpuPrecision precision) {
+  const Plan& p = plan(Pass::forward, x.shape(), weight.shape(), y.shape(), g, precision);
+  const Tensor x_read = read(p.x, x), weight_read = read(p.weight, weight);
   const Tensor pad = scratch(p.scratchpad);
-  p.reorder.execute(stream_, {{DNNL_ARG_FROM, wrap(p.plain_weight, weight)},
-                              {DNNL_ARG_TO, wrap(p.weight, blocked)}});
-  p.convolution.execute(stream_, {{DNNL_ARG_SRC, wrap(p.x, x)},
-                                  {DNNL_ARG_WEIGHTS, wrap(p.weight, blocked)},
-                                  {DNNL_ARG_DST, wrap(p.y, y)},
+  p.convolution.execute(stream_, {{DNNL_ARG_SRC, wrap(p.x.taken, x_read)},
+                                  {DNNL_ARG_WEIGHTS, wrap(p.weight.taken, weight_read)},
+                                  {DNNL_ARG_DST, wrap(p.y.taken, y)},
                                   {DNNL_ARG_SCRATCHPAD, wrap(p.scratchpad, pad)}});
   stream_.wait();
+}
+
+void OneDnnConvolution::forward(const Tensor& x, const Tensor& weight, ConvolutionGeometry g,
+                                const Tensor& y) {
+  run_forward(x, weight, g, y, precision_for(x));
 }
 
 void OneDnnConvolution::backward_data(const Tensor& dy, const Tensor& weight, ConvolutionGeometry g,
@@ -162,32 +204,35 @@ void OneDnnConvolution::backward_data(const Tensor& dy, const Tensor& weight, Co
   if (g.stride == 1 && w[1] == w[2] && g.padding < w[1]) {
     const Tensor turned = empty_({w[3], w[1], w[2], w[0]}, DType::f32);
     turn_filters(weight, turned.data<float>());
-    forward(dy, turned, {.stride = 1, .padding = w[1] - 1 - g.padding}, dx);
+    run_forward(dy, turned, {.stride = 1, .padding = w[1] - 1 - g.padding}, dx, precision_for(dx));
     return;
   }
-  const Plan& p = plan(Pass::backward_data, dx.shape(), weight.shape(), dy.shape(), g);
-  const Tensor blocked = scratch(p.weight);
+  const Plan& p =
+      plan(Pass::backward_data, dx.shape(), weight.shape(), dy.shape(), g, precision_for(dx));
+  const Tensor dy_read = read(p.y, dy), weight_read = read(p.weight, weight);
   const Tensor pad = scratch(p.scratchpad);
-  p.reorder.execute(stream_, {{DNNL_ARG_FROM, wrap(p.plain_weight, weight)},
-                              {DNNL_ARG_TO, wrap(p.weight, blocked)}});
-  p.convolution.execute(stream_, {{DNNL_ARG_DIFF_DST, wrap(p.y, dy)},
-                                  {DNNL_ARG_WEIGHTS, wrap(p.weight, blocked)},
-                                  {DNNL_ARG_DIFF_SRC, wrap(p.x, dx)},
+  p.convolution.execute(stream_, {{DNNL_ARG_DIFF_DST, wrap(p.y.taken, dy_read)},
+                                  {DNNL_ARG_WEIGHTS, wrap(p.weight.taken, weight_read)},
+                                  {DNNL_ARG_DIFF_SRC, wrap(p.x.taken, dx)},
                                   {DNNL_ARG_SCRATCHPAD, wrap(p.scratchpad, pad)}});
   stream_.wait();
 }
 
 void OneDnnConvolution::backward_weight(const Tensor& x, const Tensor& dy, ConvolutionGeometry g,
                                         const Tensor& dweight) {
-  const Plan& p = plan(Pass::backward_weight, x.shape(), dweight.shape(), dy.shape(), g);
-  const Tensor blocked = scratch(p.weight);
+  const Plan& p =
+      plan(Pass::backward_weight, x.shape(), dweight.shape(), dy.shape(), g, precision_for(x));
+  const Tensor x_read = read(p.x, x), dy_read = read(p.y, dy);
+  const Tensor written = p.weight.reorder ? scratch(p.weight.taken) : dweight;
   const Tensor pad = scratch(p.scratchpad);
-  p.convolution.execute(stream_, {{DNNL_ARG_SRC, wrap(p.x, x)},
-                                  {DNNL_ARG_DIFF_DST, wrap(p.y, dy)},
-                                  {DNNL_ARG_DIFF_WEIGHTS, wrap(p.weight, blocked)},
+  p.convolution.execute(stream_, {{DNNL_ARG_SRC, wrap(p.x.taken, x_read)},
+                                  {DNNL_ARG_DIFF_DST, wrap(p.y.taken, dy_read)},
+                                  {DNNL_ARG_DIFF_WEIGHTS, wrap(p.weight.taken, written)},
                                   {DNNL_ARG_SCRATCHPAD, wrap(p.scratchpad, pad)}});
-  p.reorder.execute(stream_, {{DNNL_ARG_FROM, wrap(p.weight, blocked)},
-                              {DNNL_ARG_TO, wrap(p.plain_weight, dweight)}});
+  if (p.weight.reorder) {
+    p.weight.reorder.execute(stream_, {{DNNL_ARG_FROM, wrap(p.weight.taken, written)},
+                                       {DNNL_ARG_TO, wrap(p.weight.ours, dweight)}});
+  }
   stream_.wait();
 }
 

@@ -15,22 +15,33 @@
 
 namespace protolith {
 
-CpuBackend::CpuBackend(int threads, CpuConvolution blocks)
+CpuBackend::CpuBackend(int threads, CpuConvolution blocks, CpuPrecision precision)
     : threads_(threads > 0 ? threads : omp_get_num_procs()),
       blocks_(blocks),
+      precision_(precision),
       arena_(std::make_shared<Arena>(Device{}, reserve_host_region())),
-      convolution_([this](Shape shape, DType dtype) { return empty(shape, dtype); }) {
+      convolution_([this](Shape shape, DType dtype) { return empty(shape, dtype); }, precision) {
   PROTOLITH_CHECK_USAGE(threads >= 0 && threads <= 1024,
                         "{} threads: use 1 to 1024, or 0 for one per core", threads);
+  if (precision == CpuPrecision::bf16) {
+    PROTOLITH_CHECK_USAGE(blocks == CpuConvolution::direct,
+                          "precision bf16: Winograd's convolutions are fp32 only; use "
+                          "--convolution direct with it, or --precision fp32");
+    PROTOLITH_CHECK_USAGE(cpu_has_bf16(),
+                          "precision bf16: the processor has no AVX512-BF16 (oneDNN computes with "
+                          "{}); use --precision fp32",
+                          onednn_instruction_set());
+  }
   omp_set_num_threads(threads_);
 }
 
 std::string CpuBackend::description() const {
   // All that decides about the last bits: ours, OpenBLAS's and oneDNN's choice of kernels.
-  return fmt::format("cpu, {} threads, {}, {} convolution, OpenBLAS {}, oneDNN {}", threads_,
+  return fmt::format("cpu, {} threads, {}, {} convolution{}, OpenBLAS {}, oneDNN {}", threads_,
                      cpu::instruction_set(),
                      blocks_ == CpuConvolution::winograd ? "winograd" : "direct",
-                     openblas_get_corename(), onednn_instruction_set());
+                     precision_ == CpuPrecision::bf16 ? " in bf16" : "", openblas_get_corename(),
+                     onednn_instruction_set());
 }
 
 Tensor CpuBackend::empty(Shape shape, DType dtype) {
@@ -191,8 +202,9 @@ Tensor CpuBackend::episode_gather(const Tensor& images, const Tensor& indices, c
   return batch;
 }
 
-std::unique_ptr<Backend> make_cpu_backend(int threads, CpuConvolution convolution) {
-  return std::make_unique<CpuBackend>(threads, convolution);
+std::unique_ptr<Backend> make_cpu_backend(int threads, CpuConvolution convolution,
+                                          CpuPrecision precision) {
+  return std::make_unique<CpuBackend>(threads, convolution, precision);
 }
 
 }  // namespace protolith

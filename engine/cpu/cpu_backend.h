@@ -16,7 +16,7 @@ class CpuBackend final : public Backend {
  public:
   /// `threads` worker threads, 0: one per core. They are OpenMP's, which are the process's: the
   /// backend made last decides for all.
-  CpuBackend(int threads, CpuConvolution blocks);
+  CpuBackend(int threads, CpuConvolution blocks, CpuPrecision precision);
 
   Device device() const override { return {}; }
   std::string description() const override;
@@ -120,6 +120,7 @@ class CpuBackend final : public Backend {
 
   int threads_;
   CpuConvolution blocks_;
+  CpuPrecision precision_;
   std::shared_ptr<Arena> arena_;
   OneDnnConvolution convolution_;
 };

@@ -131,7 +131,7 @@ TEST_CASE("LSED(0, 0.01) and temperature 100 train bit-identically for 100 episo
   Config temperature = small_config("temperature:100");
   for (Config* config : {&lsed, &temperature}) {
     config->train.episodes = 100;
-    config->convolution = CpuConvolution::direct;  // the quicker one under the address sanitizer
+    config->convolution = "direct";  // the quicker one under the address sanitizer
     config->epoch_episodes = 50;
     config->histogram_every = 20;
   }

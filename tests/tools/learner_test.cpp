@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "tools/session.h"
 
@@ -46,6 +47,33 @@ TEST_CASE("steps whose results are collected later are the same steps") {
     return std::vector<float>(span.begin(), span.end());
   };
   CHECK(values(one) == values(other));
+}
+
+TEST_CASE("bf16 convolutions learn, with the same bits each time") {
+  if (!cpu_has_bf16()) {
+    MESSAGE("skipped: the processor has no AVX512-BF16");
+    return;
+  }
+  Config config = small_config();
+  config.precision = "bf16";
+  const EpisodeSampler sampler(glyphs().classes(Split::train), {5, 1, 2}, 1, Split::train);
+  const auto train = [&] {
+    const auto backend = open_backend(config);
+    Learner learner(*backend, config, glyphs());
+    for (std::uint64_t i = 0; i < 100; ++i) learner.submit(sampler.sample(i), sampler.shape());
+    std::vector<double> losses;
+    for (const Learner::StepResult& result : learner.collect()) losses.push_back(result.loss);
+    return losses;
+  };
+  const std::vector<double> losses = train();
+  REQUIRE(losses.size() == 100);
+  CHECK(train() == losses);
+  config.precision = "fp32";
+  const std::vector<double> exact = train();
+  CHECK(losses != exact);
+  const auto sum = [](auto begin) { return std::accumulate(begin, begin + 20, 0.0); };
+  CHECK(sum(losses.end() - 20) < 0.7 * sum(losses.begin()));
+  CHECK(sum(losses.end() - 20) < 1.1 * sum(exact.end() - 20));
 }
 
 TEST_CASE("a loss that is not finite ends the collection and stops the optimizer") {

@@ -218,6 +218,23 @@ TEST_CASE("what only CUDA has is refused on the CPU") {
   }
 }
 
+TEST_CASE("bf16 where it cannot be had is refused with the remedy") {
+  const TemporaryFolder folder;
+  const auto refused = [&](const std::string& flags, const char* remedy) {
+    CAPTURE(flags);
+    const ProgramResult result = run_program("train --data synthetic --precision bf16 " + flags +
+                                             " --out '" + (folder / "run").string() + "'");
+    CHECK(result.code == 2);
+    CHECK(contains(result.errors, "precision bf16: "));
+    CHECK_MESSAGE(contains(result.errors, remedy), result.errors);
+    CHECK_FALSE(std::filesystem::exists(folder / "run"));
+  };
+  refused("--device cpu --convolution winograd", "--convolution direct");
+  refused("--device cuda", "--device cpu");
+  const Environment older("ONEDNN_MAX_CPU_ISA", "AVX2");
+  refused("--device cpu", "--precision fp32");
+}
+
 TEST_CASE("damaged checkpoints of a run are refused by name") {
   const TemporaryFolder folder;
   const auto run = folder / "run";

@@ -346,7 +346,8 @@ TEST_CASE("resuming with other settings is refused and says which") {
   refused([](Config& c) { c.metric = Metric::parse("sed"); }, "metric");
   refused([](Config& c) { c.train.way = 6; }, "train_way = 6");
   refused([](Config& c) { c.adam.learning_rate = 2e-3F; }, "lr = ");
-  refused([](Config& c) { c.convolution = CpuConvolution::direct; }, "convolution");
+  refused([](Config& c) { c.convolution = "direct"; }, "convolution");
+  if (cpu_has_bf16()) refused([](Config& c) { c.precision = "bf16"; }, "precision = \"bf16\"");
 }
 
 TEST_CASE("another number of threads resumes with a warning") {
