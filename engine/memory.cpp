@@ -197,9 +197,12 @@ std::shared_ptr<Storage> allocate_host(std::size_t bytes) {
   PROTOLITH_CHECK(bytes <= physical_memory(),
                   "out of memory: {} MiB asked for, this machine has {} MiB", bytes >> 20,
                   physical_memory() >> 20);
-  const std::size_t size = round_up(std::max<std::size_t>(bytes, 1), Arena::kAlignment);
-  auto* data = static_cast<std::byte*>(std::aligned_alloc(Arena::kAlignment, size));
+  const bool large = bytes >= 2 * kHugePage;
+  const std::size_t alignment = large ? kHugePage : Arena::kAlignment;
+  const std::size_t size = round_up(std::max<std::size_t>(bytes, 1), alignment);
+  auto* data = static_cast<std::byte*>(std::aligned_alloc(alignment, size));
   PROTOLITH_CHECK(data != nullptr, "out of memory: {} MiB asked for", size >> 20);
+  if (large) madvise(data, size, MADV_HUGEPAGE);  // fewer page faults; failure only costs speed
   std::memset(data, 0, size);
   return std::make_shared<Storage>(data, bytes, Device{}, std::make_shared<HostHeap>());
 }

@@ -11,7 +11,9 @@
 #include "kernels/cpu/adam.h"
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/episode_gather.h"
+#include "kernels/cpu/grain.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/cpu/parallel.h"
 
 namespace protolith {
 
@@ -170,13 +172,20 @@ Tensor CpuBackend::gather_rows(const Tensor& table, const Tensor& indices) {
   expect_rank(table, "gather table", device(), 2);
   expect_rank(indices, "gather indices", device(), 1, DType::i32);
   const std::int64_t features = table.shape()[1];
-  Tensor rows = empty({indices.elements(), features}, DType::f32);
-  float* target = rows.data<float>();
-  for (const std::int32_t index : indices.host_span<std::int32_t>()) {
-    PROTOLITH_CHECK(index >= 0 && index < table.shape()[0], "row {} of {} rows", index,
-                    table.shape()[0]);
-    target = std::copy_n(table.data<float>() + index * features, features, target);
+  const auto index = indices.host_span<std::int32_t>();
+  for (const std::int32_t row : index) {
+    PROTOLITH_CHECK(row >= 0 && row < table.shape()[0], "row {} of {} rows", row, table.shape()[0]);
   }
+  Tensor rows = empty({indices.elements(), features}, DType::f32);
+  const float* const source = table.data<float>();
+  float* const target = rows.data<float>();
+  cpu::parallel_ranges(indices.elements(), cpu::rows_per_range(features),
+                       [&](std::int64_t begin, std::int64_t end, int) {
+                         for (std::int64_t i = begin; i < end; ++i) {
+                           std::copy_n(source + index[static_cast<std::size_t>(i)] * features,
+                                       features, target + i * features);
+                         }
+                       });
   return rows;
 }
 

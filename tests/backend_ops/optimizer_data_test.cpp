@@ -120,5 +120,23 @@ TEST_CASE("gather rows: a table's rows in any order, repeated") {
   });
 }
 
+TEST_CASE("gather rows: as many as an evaluation episode has, every one") {
+  for_each_backend([](Backend& backend) {
+    constexpr std::int64_t kRows = 50, kColumns = 65, kGathered = 1500;
+    const Array table = random_array(kRows * kColumns, 1);
+    std::vector<std::int32_t> indices;
+    Array want;
+    for (std::int64_t i = 0; i < kGathered; ++i) {
+      const std::int64_t row = i * 7 % kRows;
+      indices.push_back(static_cast<std::int32_t>(row));
+      const auto begin = table.begin() + row * kColumns;
+      want.insert(want.end(), begin, begin + kColumns);
+    }
+    const Tensor got = backend.gather_rows(upload(backend, table, {kRows, kColumns}),
+                                           upload(backend, indices, {kGathered}));
+    CHECK(download(backend, got) == want);
+  });
+}
+
 }  // namespace
 }  // namespace protolith::test

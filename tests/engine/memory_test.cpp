@@ -235,3 +235,18 @@ TEST_CASE("a borrowed block keeps its keeper alive and no longer") {
   storage.reset();
   CHECK(watch.expired());
 }
+
+TEST_CASE("host blocks of any size are zero-filled and aligned") {
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{1000},
+                                  (std::size_t{4} << 20) - 1, (std::size_t{5} << 20) + 3}) {
+    CAPTURE(bytes);
+    for (int again = 0; again < 2; ++again) {  // also what the heap has handed out before
+      const auto block = allocate_host(bytes);
+      CHECK(block->bytes() == bytes);
+      CHECK(reinterpret_cast<std::uintptr_t>(block->data()) % Arena::kAlignment == 0);
+      CHECK(std::all_of(block->data(), block->data() + bytes,
+                        [](std::byte value) { return value == std::byte{0}; }));
+      std::memset(block->data(), 1, bytes);
+    }
+  }
+}
