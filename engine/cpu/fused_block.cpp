@@ -250,7 +250,7 @@ Tensor CpuBackend::conv_block_inference(const Tensor& x, const PreparedConvBlock
   const Shape& filters = block->filters.shape();
   const auto e = convolution_extents(x, filters[2], filters[1], block->pool);
   Tensor y = empty(output_shape(e, block->pool), DType::f32);
-  const Tensor memory = floats(cpu::winograd_forward_scratch(e));
+  const Tensor memory = floats(cpu::winograd_inference_scratch(e, block->pool));
   cpu::winograd_inference(x.data<float>(), block->filters.data<float>(), block->shift.data<float>(),
                           block->pool, y.data<float>(), e, memory.data<float>());
   return y;

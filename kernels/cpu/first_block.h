@@ -10,9 +10,9 @@
 // pool's winners: with it
 //   dbeta = sum g,  dgamma = inv_std (w . G - mean dbeta)  (no division by gamma, which may be 0)
 //   dw = gamma inv_std (G - dbeta / M S - dgamma / M inv_std (Q w - mean S)).
-// It reads y, dy and the winners, and costs 18 C K FLOPs a window: each g meets the 9 C inputs at its
-// winner alone, which are looked up among those of the window's four places.
-// Ties, ReLU and NaN as in batch_norm_relu_pool.h.
+// It reads y, dy and the winners, and costs 18 C K FLOPs a window: each g meets the 9 C inputs at
+// its winner alone, which are looked up among those of the window's four places. Ties, ReLU and NaN
+// as in batch_norm_relu_pool.h.
 #pragma once
 
 #include <cstdint>

@@ -35,7 +35,7 @@ struct BackwardPlan {
     return input_layout.floats() + gradient_layout.floats() + zeros() +
            Strip::floats(Strip::input_columns(grid));
   }
-  std::int64_t zeros() const { return grid.columns.size() * input_layout.channels(); }
+  std::int64_t zeros() const { return grid.width * input_layout.channels(); }
 
   TileGrid grid;
   std::int64_t block_rows;

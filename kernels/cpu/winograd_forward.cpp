@@ -24,8 +24,9 @@ constexpr std::int64_t kForwardTiles = 54;
 
 /// How a pass divides its work and each thread's memory.
 struct ForwardPlan {
-  explicit ForwardPlan(const ConvolutionExtents& e)
-      : grid(e),
+  explicit ForwardPlan(const ConvolutionExtents& e) : ForwardPlan(e, TileGrid(e)) {}
+  ForwardPlan(const ConvolutionExtents& e, const TileGrid& tiles)
+      : grid(tiles),
         block_rows(grid.block_rows(kForwardTiles)),
         input_layout(grid, block_rows, e.channels),
         product_layout(grid, block_rows, e.filters) {}
@@ -34,7 +35,7 @@ struct ForwardPlan {
     return input_layout.floats() + product_layout.floats() + zeros() +
            3 * product_layout.channels() + Strip::floats(Strip::input_columns(grid));
   }
-  std::int64_t zeros() const { return grid.columns.size() * input_layout.channels(); }
+  std::int64_t zeros() const { return grid.width * input_layout.channels(); }
   /// Blocks of rows of tiles, of all images.
   std::int64_t blocks() const { return (grid.tile_rows() + block_rows - 1) / block_rows; }
   TileRows block(std::int64_t index) const {
@@ -302,6 +303,15 @@ namespace {
 HWY_EXPORT(training_blocks);
 HWY_EXPORT(inference_blocks);
 
+/// The pool drops an odd last row or column.
+ForwardPlan inference_plan(const ConvolutionExtents& e, bool pool) {
+  return pool ? ForwardPlan(e, TileGrid(e, e.height / 2 * 2, e.width / 2 * 2)) : ForwardPlan(e);
+}
+
+std::int64_t scratch_floats(const ForwardPlan& plan) {
+  return range_count(plan.blocks(), 1) * plan.floats();
+}
+
 /// Calls f(begin, end, memory, range) for each thread's blocks.
 template <class F>
 void for_ranges(const ForwardPlan& plan, float* scratch, const F& f) {
@@ -312,8 +322,11 @@ void for_ranges(const ForwardPlan& plan, float* scratch, const F& f) {
 }  // namespace
 
 std::int64_t winograd_forward_scratch(const ConvolutionExtents& e) {
-  const ForwardPlan plan(e);
-  return range_count(plan.blocks(), 1) * plan.floats();
+  return scratch_floats(ForwardPlan(e));
+}
+
+std::int64_t winograd_inference_scratch(const ConvolutionExtents& e, bool pool) {
+  return scratch_floats(inference_plan(e, pool));
 }
 
 void winograd_forward(const float* x, const float* filters, float* y, float* mean, float* variance,
@@ -332,7 +345,7 @@ void winograd_forward(const float* x, const float* filters, float* y, float* mea
 
 void winograd_inference(const float* x, const float* filters, const float* shift, bool pool,
                         float* y, const ConvolutionExtents& e, float* scratch) {
-  const ForwardArguments arguments{x, filters, shift, y, e, ForwardPlan(e)};
+  const ForwardArguments arguments{x, filters, shift, y, e, inference_plan(e, pool)};
   for_ranges(arguments.plan, scratch,
              [&](std::int64_t begin, std::int64_t end, const ForwardMemory& memory, int) {
                HWY_DYNAMIC_DISPATCH(inference_blocks)(arguments, memory, pool, begin, end);

@@ -19,8 +19,9 @@
 
 namespace protolith::cpu {
 
-/// Floats of scratch memory that a forward pass wants with the present number of threads.
+/// Floats of scratch memory that the passes want with the present number of threads.
 std::int64_t winograd_forward_scratch(const ConvolutionExtents& e);
+std::int64_t winograd_inference_scratch(const ConvolutionExtents& e, bool pool);
 
 /// x [N,H,W,C], filters by channel [64,C,K] -> y [N,H,W,K] and its mean[k] and biased variance[k].
 /// C and K: multiples of 16.

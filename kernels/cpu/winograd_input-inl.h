@@ -10,6 +10,7 @@
 #define PROTOLITH_KERNELS_CPU_WINOGRAD_INPUT_INL_H_
 #endif
 
+#include <algorithm>
 #include <array>
 
 #include "hwy/highway.h"
@@ -21,7 +22,8 @@ HWY_BEFORE_NAMESPACE();
 namespace protolith::cpu {
 namespace HWY_NAMESPACE {
 
-/// Along the rows: strip [points, 1 ... width] from rows of pixels, each with C channels.
+/// Along the rows: strip [points, 1 ... width] from the first `width` pixels of rows, each with C
+/// channels.
 template <int kOutputs>
 HWY_INLINE void transform_input_rows(const float* const* rows, std::int64_t channels,
                                      std::int64_t width, const Strip& strip) {
@@ -62,7 +64,8 @@ HWY_INLINE void transform_inputs(const float* x, const TileGrid& grid, const Til
                                  float* planes) {
   const ChannelTag d;
   const std::int64_t channels = layout.channels();
-  const std::int64_t width = grid.columns.size();
+  const std::int64_t columns = Strip::input_columns(grid);
+  const std::int64_t width = std::min(grid.width, columns - 1);
   for (std::int64_t tile_row = block.first; tile_row < block.end; ++tile_row) {
     const TileRowPlanes targets(grid, layout, block, tile_row, planes);
     const std::int64_t in_image = grid.in_image(tile_row);
@@ -71,11 +74,11 @@ HWY_INLINE void transform_inputs(const float* x, const TileGrid& grid, const Til
     for (std::int64_t c = 0; c < channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
       for (int i = 0; i < outputs + 2; ++i) {
         const std::int64_t row = grid.rows.start(in_image) - 1 + i;
-        const bool inside = row >= 0 && row < grid.rows.size();
-        const std::int64_t pixel = (grid.image(tile_row) * grid.rows.size() + row) * width;
+        const bool inside = row >= 0 && row < grid.height;
+        const std::int64_t pixel = (grid.image(tile_row) * grid.height + row) * grid.width;
         rows[static_cast<std::size_t>(i)] = (inside ? x + pixel * channels : zeros) + c;
         hn::StoreU(hn::Zero(d), d, strip.at(i, 0));
-        for (std::int64_t column = width + 1; column < grid.columns.covered() + 2; ++column) {
+        for (std::int64_t column = width + 1; column < columns; ++column) {
           hn::StoreU(hn::Zero(d), d, strip.at(i, column));
         }
       }

@@ -80,10 +80,17 @@ struct TileRows {
   std::int64_t first, end;
 };
 
+/// The tiles of all images.
 class TileGrid {
  public:
-  explicit TileGrid(const ConvolutionExtents& e)
-      : images(e.images), rows(e.height), columns(e.width) {}
+  explicit TileGrid(const ConvolutionExtents& e) : TileGrid(e, e.height, e.width) {}
+  /// Of the first output_rows rows and output_columns columns of outputs, no others being wanted.
+  TileGrid(const ConvolutionExtents& e, std::int64_t output_rows, std::int64_t output_columns)
+      : height(e.height),
+        width(e.width),
+        images(e.images),
+        rows(output_rows),
+        columns(output_columns) {}
 
   std::int64_t tile_rows() const { return images * rows.tiles(); }
   std::int64_t image(std::int64_t tile_row) const { return tile_row / rows.tiles(); }
@@ -105,6 +112,7 @@ class TileGrid {
     return std::clamp<std::int64_t>(tiles / columns.tiles(), 1, tile_rows());
   }
 
+  std::int64_t height, width;  ///< of an image
   std::int64_t images;
   TileAxis rows, columns;
 };

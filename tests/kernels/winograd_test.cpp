@@ -218,7 +218,7 @@ TEST_CASE("winograd: inference with scaled filters, ReLU and pool") {
       for_each_instruction_set([&] {
         p.transform(scale.data());
         Floats y = floats(static_cast<std::int64_t>(want.size()));
-        Floats scratch = floats(cpu::winograd_forward_scratch(e));
+        Floats scratch = floats(cpu::winograd_inference_scratch(e, pool));
         cpu::winograd_inference(p.x.data(), p.by_channel.data(), shift.data(), pool, y.data(), e,
                                 scratch.data());
         check_within(y, want, [&](std::size_t) {
