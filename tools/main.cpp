@@ -1,6 +1,30 @@
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
 #include "tools/command.h"
 
+namespace {
+
+/// Starts the program anew with short waits, once, unless the user has set how threads wait.
+/// After a parallel loop libgomp's threads spin for milliseconds by default: on a machine that has
+/// other work too, every loop then waits for the scheduler to give a spinning thread's core back
+/// (docs/performance.md has figures). libgomp reads the limit before main and has no function for
+/// it. Where starting anew fails, the program just goes on.
+void limit_spinning(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  std::error_code failed;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
+  if (failed || setenv("GOMP_SPINCOUNT", "2000", 0) != 0) return;
+  execv(program.c_str(), argv);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  limit_spinning(argv);
   protolith::CommandLine program;
   protolith::add_train_command(program);
   protolith::add_eval_command(program);
