@@ -252,6 +252,12 @@ Dataset open_cached(const CacheKey& key, const DatasetOptions& options,
                       "them again (set PROTOLITH_CACHE to a folder that can be written)",
                       error.what()));
     }
+    return dataset;
+  }
+  // Unlike what was decoded, a mapping is memory that the system may take back when it runs short.
+  if (CacheLookup written = read_cache(file, key); written.dataset) {
+    dataset = *std::move(written.dataset);
+    dataset.from_cache = false;
   }
   return dataset;
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string_view>
 
+#include "data/jpeg_markers.h"
 #include "data/stb_image.h"
 #include "engine/check.h"
 
@@ -75,6 +76,7 @@ struct StbFree {
 DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channels,
                           const std::string& name, std::int64_t max_pixels) {
   if (is_png(bytes)) check_png(bytes, name);
+  if (is_jpeg(bytes)) scan_jpeg(bytes, name);
   constexpr std::size_t kMaxBytes = std::size_t{1} << 30;  // stb_image counts in int
   PROTOLITH_CHECK(bytes.size() <= kMaxBytes, "{}: {} MiB is too much for one image", name,
                   bytes.size() >> 20);

@@ -18,7 +18,8 @@ struct DecodedImage {
 
 /// Decodes a PNG, JPEG or BMP to `channels` (1: grey, 3: RGB) 8-bit channels. `name` is what error
 /// messages call it. Throws Error when the bytes are none of these, are cut short, fail a PNG
-/// checksum, or describe more than `max_pixels` pixels (checked before anything is allocated).
+/// checksum (JPEG and BMP have none), or describe more than `max_pixels` pixels (checked before
+/// anything is allocated).
 DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channels,
                           const std::string& name, std::int64_t max_pixels = std::int64_t{1} << 26);
 

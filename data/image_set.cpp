@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "data/mini_imagenet.h"
 #include "data/omniglot.h"
 #include "data/synthetic.h"
 #include "engine/check.h"
@@ -18,11 +19,14 @@ struct Kind {
   const char* name;
   const char* usage;
   Dataset (*open)(const std::string& argument, const DatasetOptions& options);
+  const char* remedy;  // when the split {} is absent
 };
 
 constexpr std::array kKinds = {
-    Kind{"omniglot", "omniglot:FOLDER", &open_omniglot},
-    Kind{"synthetic", "synthetic or synthetic:SEED", &open_synthetic},
+    Kind{"omniglot", "omniglot:FOLDER", &open_omniglot, "use the official archives"},
+    Kind{"mini-imagenet", "mini-imagenet:PATH", &open_mini_imagenet,
+         "add its folder {0}/WNID/*.jpg, an archive of that, or {0}.csv and its images"},
+    Kind{"synthetic", "synthetic or synthetic:SEED", &open_synthetic, "it has all of them"},
 };
 
 const Kind& find_kind(const std::string& name, const std::string& spec) {
@@ -31,7 +35,8 @@ const Kind& find_kind(const std::string& name, const std::string& spec) {
     if (name == kind.name) return kind;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", kind.usage);
   }
-  throw UsageError(fmt::format("unknown data set '{}': expected one of {}", spec, known));
+  throw UsageError(
+      fmt::format("unknown data set '{}': expected KIND:PATH, one of {}", spec, known));
 }
 
 }  // namespace
@@ -53,6 +58,17 @@ std::vector<ImageClass> Dataset::classes(Split split) const {
   const std::vector<ImageClass>& val = splits[static_cast<std::size_t>(Split::val)];
   both.insert(both.end(), val.begin(), val.end());
   return both;
+}
+
+std::vector<ImageClass> Dataset::required_classes(Split split) const {
+  for (const Split part : {Split::train, Split::val, Split::test}) {
+    const bool needed = part == split || (split == Split::trainval && part != Split::test);
+    PROTOLITH_CHECK_USAGE(!needed || !classes(part).empty(),
+                          "the data set has no {} split ({}: {}); {}", to_string(part), kind,
+                          source,
+                          fmt::format(fmt::runtime(find_kind(kind, kind).remedy), to_string(part)));
+  }
+  return classes(split);
 }
 
 DatasetSpec parse_dataset_spec(const std::string& spec) {

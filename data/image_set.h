@@ -30,7 +30,7 @@ struct ImageClass {
 
 /// A whole data set in host memory: packed pixels, and which of them make up which class.
 struct Dataset {
-  std::string kind;           ///< "omniglot", "synthetic"
+  std::string kind;           ///< "omniglot", "mini-imagenet", "synthetic"
   std::string source;         ///< where it came from: an absolute path, or the generator's seed
   std::string preprocessing;  ///< what was done to the images, with its version
   Tensor images;              ///< u8 [M,H,W,C] on the host; may be a read-only mapping: never write
@@ -42,6 +42,9 @@ struct Dataset {
 
   /// The classes of a split, in an order that never changes. Empty where the source has none.
   std::vector<ImageClass> classes(Split split) const;
+  /// The same for who cannot do without. Throws UsageError that names the source and the remedy
+  /// when it has none.
+  std::vector<ImageClass> required_classes(Split split) const;
 };
 
 /// How to open a data set.
@@ -62,9 +65,9 @@ struct DatasetSpec {
 /// Throws UsageError that lists the known kinds when `spec` names another.
 DatasetSpec parse_dataset_spec(const std::string& spec);
 
-/// The data set that `spec` describes: "omniglot:FOLDER", "synthetic" or "synthetic:SEED".
-/// Throws UsageError on a specification that cannot work, Error when the data is missing or
-/// damaged; the message names the file and the remedy.
+/// The data set that `spec` describes: "omniglot:FOLDER", "mini-imagenet:PATH", "synthetic" or
+/// "synthetic:SEED". Throws UsageError on a specification that cannot work, Error when the data is
+/// missing or damaged; the message names the file and the remedy.
 Dataset open_dataset(const std::string& spec, const DatasetOptions& options = {});
 
 /// A 64-bit hash of `bytes` bytes (FNV-1a over little-endian 64-bit words with a final mix): finds

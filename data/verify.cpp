@@ -1,6 +1,7 @@
 #include "data/verify.h"
 
 #include "data/cache.h"
+#include "data/mini_imagenet.h"
 #include "data/omniglot.h"
 #include "data/synthetic.h"
 #include "engine/check.h"
@@ -64,7 +65,35 @@ VerifyReport verify_generated(const std::string& spec, const Dataset& dataset) {
   return report;
 }
 
+/// The report on image files, and on the cached copy that `key` finds.
+VerifyReport verify_files(const ImageContents& contents, const DatasetOptions& options,
+                          const std::function<CacheKey()>& key) {
+  VerifyReport report;
+  for (std::size_t split = 0; split < report.splits.size(); ++split) {
+    report.splits[split] = {static_cast<std::int64_t>(contents.dataset.splits[split].size()),
+                            contents.images[split]};
+  }
+  report.recognised = contents.recognised;
+  report.problems = contents.problems;
+  describe_images(contents.dataset, report);
+  try {
+    check_cache(key(), options, contents.dataset.content_hash, report);
+  } catch (const Error&) {
+    report.cache = "none: the source is incomplete";  // and the problems say so already
+  }
+  report.problems.insert(report.problems.end(), contents.doubts.begin(), contents.doubts.end());
+  return report;
+}
+
 }  // namespace
+
+VerifyReport verify_mini_imagenet(const std::filesystem::path& path, const DatasetOptions& options,
+                                  std::span<const ImagenetClass> split) {
+  VerifyReport report = verify_files(read_mini_imagenet(path, split), options,
+                                     [&] { return mini_imagenet_cache_key(path, split); });
+  report.spec = "mini-imagenet:" + path.string();
+  return report;
+}
 
 VerifyReport verify_omniglot(const std::filesystem::path& folder, const DatasetOptions& options,
                              std::span<const CharacterRange> ranges) {
@@ -88,9 +117,11 @@ VerifyReport verify_omniglot(const std::filesystem::path& folder, const DatasetO
 
 VerifyReport verify_dataset(const std::string& spec, const DatasetOptions& options) {
   const DatasetSpec parsed = parse_dataset_spec(spec);
-  if (parsed.kind != "omniglot") return verify_generated(spec, open_dataset(spec, options));
-  PROTOLITH_CHECK_USAGE(!parsed.argument.empty(), "omniglot needs a folder: omniglot:FOLDER");
-  return verify_omniglot(parsed.argument, options);
+  if (parsed.kind == "synthetic" || parsed.argument.empty()) {  // the latter throws for most kinds
+    return verify_generated(spec, open_dataset(spec, options));
+  }
+  if (parsed.kind == "omniglot") return verify_omniglot(parsed.argument, options);
+  return verify_mini_imagenet(parsed.argument, options);
 }
 
 }  // namespace protolith

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/image_set.h"
+#include "data/mini_imagenet_split.h"
 #include "data/omniglot_split.h"
 #include "data/problem.h"
 
@@ -40,5 +41,9 @@ VerifyReport verify_dataset(const std::string& spec, const DatasetOptions& optio
 /// The same for an Omniglot folder under any split.
 VerifyReport verify_omniglot(const std::filesystem::path& folder, const DatasetOptions& options,
                              std::span<const CharacterRange> ranges = vinyals_split());
+
+/// The same for miniImageNet under any split.
+VerifyReport verify_mini_imagenet(const std::filesystem::path& path, const DatasetOptions& options,
+                                  std::span<const ImagenetClass> split = ravi_split());
 
 }  // namespace protolith

@@ -193,7 +193,8 @@ int eval(const EvalFlags& flags) {
   const Dataset dataset = open_data(config.data, flags.output.quiet);
   check_images(first, dataset);
   if (second) check_images(*second, dataset);
-  const EpisodeSampler sampler(dataset.classes(split), episode_shape(episodes), config.seed, split);
+  const EpisodeSampler sampler(dataset.required_classes(split), episode_shape(episodes),
+                               config.seed, split);
   const ResidentImages images = make_resident(*backend, dataset);
   Progress progress(flags.output.quiet);
   const auto run = [&](Candidate& candidate) {

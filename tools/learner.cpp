@@ -40,7 +40,7 @@ EpisodeLayout layout_of(const EpisodeShape& shape) {
 
 EpisodeSampler training_sampler(const Config& config, const Dataset& dataset) {
   const Split split = config.trainval ? Split::trainval : Split::train;
-  return {dataset.classes(split), episode_shape(config.train), config.seed, split};
+  return {dataset.required_classes(split), episode_shape(config.train), config.seed, split};
 }
 
 Conv4Options encoder_options(const Config& config, const Dataset& dataset) {

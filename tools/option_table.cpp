@@ -140,7 +140,7 @@ ConfigOption data_option() {
           OptionGroup::data,
           OptionType::text,
           "KIND:PATH",
-          "omniglot:FOLDER, synthetic or synthetic:SEED",
+          "omniglot:FOLDER, mini-imagenet:PATH, synthetic or synthetic:SEED",
           [](const Config& c) { return c.data; },
           [](Config& c, const std::string& text) {
             parse_dataset_spec(text);

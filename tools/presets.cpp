@@ -18,20 +18,17 @@ Preset demo() {
   return {"generated glyphs, 20-way 1-shot, 400 episodes: seconds, no data needed", config};
 }
 
-/// 20-way Omniglot as in Snell et al. (2017), with 60-way training and the fourth pool left out.
-/// The batch-norm scale starts uniform in [0, 1): the default of the frameworks of the time, and
-/// what the published initial distances need.
-Preset omniglot(int shot, MetricKind kind) {
-  const std::string metric = kind == MetricKind::sed ? "sed" : "lsed";
+const char* name_of(MetricKind kind) {
+  return kind == MetricKind::sed ? "sed" : "lsed";
+}
+
+/// What the protocols of Snell et al. (2017) share. The batch-norm scale starts uniform in [0, 1):
+/// the default of the frameworks of the time, and what the published initial distances need.
+Config published(MetricKind kind, float s) {
   Config config;
-  config.preset = fmt::format("omniglot-20w{}s-{}", shot, metric);
-  config.data = "omniglot";
   config.metric.kind = kind;
-  config.metric.s = 0.0F;
+  config.metric.s = s;
   config.metric.r = 0.01F;
-  config.train = {60, shot, 5, 0};
-  config.val = {20, shot, 15, 100};
-  config.test = {20, shot, 15, 1000};
   config.epoch_episodes = 100;
   config.patience = 200;
   config.max_epochs = 10000;
@@ -39,10 +36,39 @@ Preset omniglot(int shot, MetricKind kind) {
   config.lr_halve_every = 2000;
   config.bn_init = "uniform";
   config.bn_eval = "running";
+  return config;
+}
+
+std::string describe(const std::string& what, const Config& config) {
+  const Metric& metric = config.metric;
+  return fmt::format("{}, {}, the published protocol", what,
+                     metric.kind == MetricKind::sed
+                         ? "SED"
+                         : fmt::format("LSED with s = {}, r = {}", metric.s, metric.r));
+}
+
+/// 20-way Omniglot with 60-way training and the fourth pool left out.
+Preset omniglot(int shot, MetricKind kind) {
+  Config config = published(kind, 0.0F);
+  config.preset = fmt::format("omniglot-20w{}s-{}", shot, name_of(kind));
+  config.data = "omniglot";
+  config.train = {60, shot, 5, 0};
+  config.val = {20, shot, 15, 100};
+  config.test = {20, shot, 15, 1000};
   config.last_pool = false;
-  return {fmt::format("Omniglot 20-way {}-shot, {}, the published protocol", shot,
-                      kind == MetricKind::sed ? "SED" : "LSED with s = 0, r = 0.01"),
-          config};
+  return {describe(fmt::format("Omniglot 20-way {}-shot", shot), config), config};
+}
+
+/// 5-way miniImageNet, trained with 30 ways for 1 shot and 20 for 5.
+Preset mini_imagenet(int shot, MetricKind kind) {
+  Config config = published(kind, 4.0F);
+  config.preset = fmt::format("mini-5w{}s-{}", shot, name_of(kind));
+  config.data = "mini-imagenet";
+  config.train = {shot == 1 ? 30 : 20, shot, 15, 0};
+  config.val = {5, shot, 15, 100};
+  config.test = {5, shot, 15, 600};
+  config.last_pool = true;
+  return {describe(fmt::format("miniImageNet 5-way {}-shot", shot), config), config};
 }
 
 }  // namespace
@@ -54,6 +80,10 @@ const std::vector<Preset>& presets() {
       omniglot(1, MetricKind::lsed),
       omniglot(5, MetricKind::sed),
       omniglot(5, MetricKind::lsed),
+      mini_imagenet(1, MetricKind::sed),
+      mini_imagenet(1, MetricKind::lsed),
+      mini_imagenet(5, MetricKind::sed),
+      mini_imagenet(5, MetricKind::lsed),
   };
   return all;
 }

@@ -13,7 +13,8 @@ struct Preset {
   Config config;  ///< config.preset is its name
 };
 
-/// The presets: "demo" and the published Omniglot protocol (Snell et al. 2017) with either metric.
+/// The presets: "demo" and the published protocols on Omniglot and miniImageNet (Snell et al. 2017)
+/// with either metric.
 const std::vector<Preset>& presets();
 
 /// The configuration of that name. Throws UsageError that lists the names.

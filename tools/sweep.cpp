@@ -114,7 +114,8 @@ std::optional<std::vector<SweepCell>> train_cells(const Sweep& sweep,
 }
 
 EpisodeSampler test_sampler(const Config& config, const Dataset& dataset) {
-  return {dataset.classes(Split::test), episode_shape(config.test), config.seed, Split::test};
+  return {dataset.required_classes(Split::test), episode_shape(config.test), config.seed,
+          Split::test};
 }
 
 /// Test accuracy of a run's best model; nothing when it was interrupted.

@@ -123,6 +123,7 @@ void add_train_command(CommandLine& program) {
       "  protolith train --preset omniglot-20w1s-lsed --data omniglot:data/omniglot\n"
       "  protolith train --preset omniglot-20w1s-sed --data omniglot:data/omniglot \\\n"
       "      --episodes 10000 --out runs/sed\n"
+      "  protolith train --preset mini-5w1s-lsed --data mini-imagenet:data/mini_imagenet.tar\n"
       "  protolith train --resume runs/sed --episodes 20000\n"
       "  protolith train --trainval runs/sed --out runs/sed-trainval\n"
       "\n"

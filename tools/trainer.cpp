@@ -24,7 +24,7 @@ CheckpointInfo checkpoint_info(const Config& config, const Dataset& dataset) {
 }
 
 EpisodeSampler validation_sampler(const Config& config, const Dataset& dataset) {
-  return {dataset.classes(Split::val), episode_shape(config.val), config.seed, Split::val};
+  return {dataset.required_classes(Split::val), episode_shape(config.val), config.seed, Split::val};
 }
 
 /// The lines of `a` that `b` lacks.

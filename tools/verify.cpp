@@ -76,10 +76,15 @@ void add_verify_command(CommandLine& program) {
   CLI::App& command = program.add_command(
       "verify", "Check that a data set is complete and undamaged",
       "  protolith verify omniglot:data/omniglot\n"
+      "  protolith verify mini-imagenet:data/mini_imagenet.tar.zst\n"
       "  protolith verify synthetic --json\n"
       "\n"
       "omniglot:FOLDER is the folder of images_background.zip and images_evaluation.zip, or of\n"
-      "the folders that they unpack to. The exit code is 1 when a problem was found.",
+      "the folders that they unpack to. mini-imagenet:PATH is an archive (zip, tar, compressed or\n"
+      "not), or a folder that holds archives, or {train,val,test}/WNID/*.jpg, or images/*.jpg "
+      "with\n"
+      "{train,val,test}.csv; a split may be absent as a whole. The exit code is 1 when a problem\n"
+      "was found.",
       [flags] { return verify(*flags); });
   command.add_option("data", flags->spec, "the data set to check")
       ->type_name("KIND:PATH")

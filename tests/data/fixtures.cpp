@@ -3,6 +3,10 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STBI_WRITE_NO_STDIO
+#include <stb/stb_image_write.h>
+
 #include <fstream>
 #include <stdexcept>
 
@@ -46,6 +50,11 @@ std::string zlib_stored(const std::string& data) {
          big_endian(b << 16 | a);
 }
 
+void append(void* file, void* bytes, int count) {
+  static_cast<std::string*>(file)->append(static_cast<const char*>(bytes),
+                                          static_cast<std::size_t>(count));
+}
+
 Files drawings(const std::string& alphabet, int characters) {
   Files files;
   for (int c = 1; c <= characters; ++c) {
@@ -67,9 +76,14 @@ std::string png_file(std::uint32_t width, std::uint32_t height, const std::strin
          chunk("IDAT", zlib_stored(rows)) + chunk("IEND", "");
 }
 
-void write_zip(const std::filesystem::path& file, const Files& files) {
+void write_archive(const std::filesystem::path& file, const Files& files) {
   archive* out = archive_write_new();
-  archive_write_set_format_zip(out);
+  if (contains(file.filename().string(), ".tar")) {
+    archive_write_set_format_pax_restricted(out);
+    if (file.extension() == ".zst") archive_write_add_filter_zstd(out);
+  } else {
+    archive_write_set_format_zip(out);
+  }
   if (archive_write_open_filename(out, file.c_str()) != ARCHIVE_OK) {
     throw std::runtime_error("cannot write " + file.string());
   }
@@ -85,6 +99,23 @@ void write_zip(const std::filesystem::path& file, const Files& files) {
   }
   archive_write_close(out);
   archive_write_free(out);
+}
+
+void write_zip(const std::filesystem::path& file, const Files& files) {
+  write_archive(file, files);
+}
+
+std::string jpeg_file(int width, int height, const std::string& rgb) {
+  std::string file;
+  constexpr int kQuality = 95;
+  stbi_write_jpg_to_func(&append, &file, width, height, 3, rgb.data(), kQuality);
+  return file;
+}
+
+std::string bmp_file(int width, int height, const std::string& rgb) {
+  std::string file;
+  stbi_write_bmp_to_func(&append, &file, width, height, 3, rgb.data());
+  return file;
 }
 
 void write_folder(const std::filesystem::path& folder, const Files& files) {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "data/omniglot.h"
+#include "tests/engine/temporary_folder.h"
 
 namespace protolith::testing {
 
@@ -14,12 +15,18 @@ namespace protolith::testing {
 template <class Paper>
 std::string png(int width, int height, Paper paper);
 
+/// A JPEG or BMP of RGB pixels, row-major.
+std::string jpeg_file(int width, int height, const std::string& rgb);
+std::string bmp_file(int width, int height, const std::string& rgb);
+
 /// The whole file from rows of packed pixels, each row already led by its filter byte.
 std::string png_file(std::uint32_t width, std::uint32_t height, const std::string& rows);
 
 /// Paths and contents, in archive order.
 using Files = std::map<std::string, std::string>;
 
+/// A zip, or where the name says so a tar, compressed by zstd when it ends in .zst.
+void write_archive(const std::filesystem::path& file, const Files& files);
 void write_zip(const std::filesystem::path& file, const Files& files);
 void write_folder(const std::filesystem::path& folder, const Files& files);
 
@@ -48,10 +55,6 @@ std::string error_of(Call call) {
     return error.what();
   }
   return "";
-}
-
-inline bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 template <class Paper>

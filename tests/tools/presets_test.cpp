@@ -16,16 +16,8 @@ void check_episodes(const EpisodeConfig& actual, int way, int shot, int query,
   CHECK(actual.episodes == episodes);
 }
 
-/// Snell et al. (2017) for Omniglot, 20-way; LSED with s = 0, r = 0.01.
-void check_protocol(const std::string& name, int shot, const std::string& metric) {
-  CAPTURE(name);
-  const Config config = preset_config(name);
-  CHECK(config.preset == name);
-  CHECK(config.data == "omniglot");
-  CHECK(to_string(config.metric) == metric);
-  check_episodes(config.train, 60, shot, 5, 0);
-  check_episodes(config.val, 20, shot, 15, 100);
-  check_episodes(config.test, 20, shot, 15, 1000);
+/// What Snell et al. (2017) do on both data sets.
+void check_schedule(const Config& config) {
   CHECK(config.epoch_episodes == 100);
   CHECK(config.patience == 200);
   CHECK(config.max_epochs == 10000);
@@ -36,15 +28,50 @@ void check_protocol(const std::string& name, int shot, const std::string& metric
   CHECK(config.lr_halve_every == 2000);
   CHECK(config.bn_init == "uniform");
   CHECK(config.bn_eval == "running");
-  CHECK_FALSE(config.last_pool);
   CHECK_FALSE(config.trainval);
 }
 
+/// Omniglot, 20-way; LSED with s = 0, r = 0.01.
+void check_omniglot(const std::string& name, int shot, const std::string& metric) {
+  CAPTURE(name);
+  const Config config = preset_config(name);
+  CHECK(config.preset == name);
+  CHECK(config.data == "omniglot");
+  CHECK(to_string(config.metric) == metric);
+  check_episodes(config.train, 60, shot, 5, 0);
+  check_episodes(config.val, 20, shot, 15, 100);
+  check_episodes(config.test, 20, shot, 15, 1000);
+  CHECK_FALSE(config.last_pool);
+  check_schedule(config);
+}
+
+/// miniImageNet, 5-way; LSED with s = 4, r = 0.01.
+void check_mini_imagenet(const std::string& name, int train_way, int shot,
+                         const std::string& metric) {
+  CAPTURE(name);
+  const Config config = preset_config(name);
+  CHECK(config.preset == name);
+  CHECK(config.data == "mini-imagenet");
+  CHECK(to_string(config.metric) == metric);
+  check_episodes(config.train, train_way, shot, 15, 0);
+  check_episodes(config.val, 5, shot, 15, 100);
+  check_episodes(config.test, 5, shot, 15, 600);
+  CHECK(config.last_pool);
+  check_schedule(config);
+}
+
 TEST_CASE("the Omniglot presets are the published protocol") {
-  check_protocol("omniglot-20w1s-sed", 1, "sed");
-  check_protocol("omniglot-20w1s-lsed", 1, "lsed:0:0.01");
-  check_protocol("omniglot-20w5s-sed", 5, "sed");
-  check_protocol("omniglot-20w5s-lsed", 5, "lsed:0:0.01");
+  check_omniglot("omniglot-20w1s-sed", 1, "sed");
+  check_omniglot("omniglot-20w1s-lsed", 1, "lsed:0:0.01");
+  check_omniglot("omniglot-20w5s-sed", 5, "sed");
+  check_omniglot("omniglot-20w5s-lsed", 5, "lsed:0:0.01");
+}
+
+TEST_CASE("the miniImageNet presets are the published protocol") {
+  check_mini_imagenet("mini-5w1s-sed", 30, 1, "sed");
+  check_mini_imagenet("mini-5w1s-lsed", 30, 1, "lsed:4:0.01");
+  check_mini_imagenet("mini-5w5s-sed", 20, 5, "sed");
+  check_mini_imagenet("mini-5w5s-lsed", 20, 5, "lsed:4:0.01");
 }
 
 TEST_CASE("the demo needs no data and ends by itself") {

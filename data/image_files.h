@@ -1,0 +1,56 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/image_set.h"
+#include "data/problem.h"
+
+namespace protolith {
+
+/// Where the bytes of a file are: on disk, or in an archive on disk.
+struct FileRef {
+  std::filesystem::path archive;  ///< empty: `path` itself is on disk
+  std::string path;
+
+  /// What messages call it: the path, or "ARCHIVE: MEMBER".
+  std::string name() const;
+};
+
+/// Everything that could be read of a data set of image files, and all that is wrong with it.
+struct ImageContents {
+  Dataset dataset;                       ///< complete only when there are no problems
+  std::array<std::int64_t, 3> images{};  ///< good ones per split
+  std::vector<std::string> recognised;   ///< a line per archive, folder or table
+  std::vector<Problem> problems;         ///< what makes the data set unusable
+  std::vector<Problem> doubts;           ///< what does not, and yet should be known
+};
+
+/// Larger files are refused as images.
+inline constexpr std::size_t kMaxImageBytes = std::size_t{1} << 26;
+
+/// Whether the name ends as those of PNG, JPEG and BMP files do, in any case.
+bool names_image(std::string_view file);
+/// Whether the name ends in .zip, .tar, .tgz or .tar.SOMETHING.
+bool names_archive(std::string_view file);
+
+/// A class of image files, in order.
+struct FileClass {
+  std::string name;
+  Split split;
+  std::vector<FileRef> files;
+};
+
+/// Lays out the classes, which come in the order of their splits, as contents.dataset's splits and
+/// images u8 [M, side, side, channels], and decodes every file into its place: fit_square, in
+/// parallel, archives in one pass with few of their members in memory at once. An unreadable file
+/// is a problem with `remedy`. Fills in the content hash. Throws UsageError on more images than
+/// 2^31 - 1.
+void decode_classes(const std::vector<FileClass>& classes, std::int32_t side, std::int32_t channels,
+                    const std::string& remedy, ImageContents& contents);
+
+}  // namespace protolith

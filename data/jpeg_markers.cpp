@@ -1,0 +1,64 @@
+#include "data/jpeg_markers.h"
+
+#include <cstdint>
+#include <cstring>
+
+#include "engine/check.h"
+
+namespace protolith {
+namespace {
+
+constexpr std::uint8_t kStartOfImage = 0xd8;
+constexpr std::uint8_t kEndOfImage = 0xd9;
+constexpr std::uint8_t kStartOfScan = 0xda;
+constexpr std::uint8_t kApp1 = 0xe1;
+
+std::uint8_t at(std::span<const std::byte> bytes, std::size_t i) {
+  return static_cast<std::uint8_t>(bytes[i]);
+}
+
+/// Markers that no length follows: restart markers and TEM.
+bool stands_alone(std::uint8_t marker) {
+  return (marker >= 0xd0 && marker <= 0xd7) || marker == 0x01;
+}
+
+/// The position of the next marker's code from `i` on; bytes.size() when there is none. In
+/// entropy-coded data FF 00 stands for a byte FF.
+std::size_t next_marker(std::span<const std::byte> bytes, std::size_t i) {
+  for (; i + 1 < bytes.size(); ++i) {
+    if (at(bytes, i) == 0xff && at(bytes, i + 1) != 0x00 && at(bytes, i + 1) != 0xff) return i + 1;
+  }
+  return bytes.size();
+}
+
+}  // namespace
+
+bool is_jpeg(std::span<const std::byte> bytes) {
+  return bytes.size() >= 3 && at(bytes, 0) == 0xff && at(bytes, 1) == kStartOfImage &&
+         at(bytes, 2) == 0xff;
+}
+
+std::span<const std::byte> scan_jpeg(std::span<const std::byte> bytes, const std::string& name) {
+  constexpr char kExif[] = {'E', 'x', 'i', 'f', '\0', '\0'};
+  std::span<const std::byte> exif;
+  bool seen_scan = false;
+  for (std::size_t i = next_marker(bytes, 2); i < bytes.size(); i = next_marker(bytes, i)) {
+    const std::uint8_t marker = at(bytes, i++);
+    if (marker == kEndOfImage && seen_scan) return exif;
+    if (stands_alone(marker)) continue;
+    if (bytes.size() - i < 2) break;
+    const std::size_t length = std::size_t{at(bytes, i)} << 8 | at(bytes, i + 1);
+    if (length < 2 || length > bytes.size() - i) break;
+    const auto segment = bytes.subspan(i + 2, length - 2);
+    if (marker == kApp1 && exif.empty() && segment.size() > sizeof(kExif) &&
+        std::memcmp(segment.data(), kExif, sizeof(kExif)) == 0) {
+      exif = segment.subspan(sizeof(kExif));
+    }
+    seen_scan = seen_scan || marker == kStartOfScan;
+    i += length;
+  }
+  throw Error(fmt::format("{}: the JPEG is cut short: {} bytes, and no end-of-image marker", name,
+                          bytes.size()));
+}
+
+}  // namespace protolith

@@ -1,0 +1,274 @@
+#include "data/mini_imagenet_listing.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <optional>
+#include <string_view>
+
+#include "data/archive.h"
+#include "engine/check.h"
+#include "engine/file.h"
+
+namespace protolith {
+namespace {
+
+namespace fs = std::filesystem;
+using Kind = MiniImagenetPart::Kind;
+
+constexpr std::array<Split, 3> kSplits = {Split::train, Split::val, Split::test};
+constexpr std::size_t kMaxTableBytes = std::size_t{1} << 26;
+
+/// The split of a folder or, with ".csv", of a table of that name.
+std::optional<Split> split_named(std::string_view name, const std::string& ending = "") {
+  for (const Split split : kSplits) {
+    if (name == to_string(split) + ending) return split;
+  }
+  return std::nullopt;
+}
+
+std::vector<fs::path> entries(const fs::path& folder) {
+  std::vector<fs::path> found;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (!entry.path().filename().string().starts_with('.')) found.push_back(entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::optional<MiniImagenetPart> part_at(const fs::path& path) {
+  const std::string name = path.filename().string();
+  if (fs::is_directory(path)) {
+    if (name == "images") return MiniImagenetPart{Kind::images_folder, path};
+    if (split_named(name)) return MiniImagenetPart{Kind::split_folder, path};
+  } else if (names_archive(name)) {
+    return MiniImagenetPart{Kind::archive, path};
+  } else if (split_named(name, ".csv")) {
+    return MiniImagenetPart{Kind::table, path};
+  }
+  return std::nullopt;
+}
+
+/// The parts directly in `folder`, else those in its only sub-folder.
+std::vector<MiniImagenetPart> parts_in(const fs::path& folder, bool look_below) {
+  std::vector<MiniImagenetPart> parts;
+  std::vector<fs::path> folders;
+  for (const fs::path& entry : entries(folder)) {
+    if (const auto part = part_at(entry)) {
+      parts.push_back(*part);
+    } else if (fs::is_directory(entry)) {
+      folders.push_back(entry);
+    }
+  }
+  if (parts.empty() && folders.size() == 1 && look_below) return parts_in(folders[0], false);
+  return parts;
+}
+
+/// A table as text, and what messages call it.
+struct Table {
+  Split split;
+  std::string name;
+  std::string text;
+};
+
+std::vector<std::string> cells(std::string_view line) {
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  std::vector<std::string> result(1);
+  for (const char c : line) {
+    if (c == ',') {
+      result.emplace_back();
+    } else {
+      result.back() += c;
+    }
+  }
+  return result;
+}
+
+/// Calls `row(line number, file name, label)` for each row. Throws Error naming the table and the
+/// line when it has no column `filename` or `label`, or a row has too few cells.
+void read_rows(const Table& table,
+               const std::function<void(int, const std::string&, const std::string&)>& row) {
+  std::size_t file_column = 0, label_column = 0;
+  int number = 0;
+  for (std::size_t begin = 0; begin < table.text.size();) {
+    const std::size_t end = std::min(table.text.find('\n', begin), table.text.size());
+    const std::string_view line = std::string_view(table.text).substr(begin, end - begin);
+    const std::vector<std::string> values = cells(line);
+    begin = end + 1;
+    if (++number == 1) {
+      const auto column = [&](const char* name) {
+        const auto found = std::find(values.begin(), values.end(), name);
+        PROTOLITH_CHECK(found != values.end(), "{}: no column '{}' in its first line, '{}'",
+                        table.name, name, line.substr(0, 80));
+        return static_cast<std::size_t>(found - values.begin());
+      };
+      file_column = column("filename");
+      label_column = column("label");
+    } else if (!(values.size() == 1 && values[0].empty())) {  // not an empty line
+      PROTOLITH_CHECK(values.size() > std::max(file_column, label_column),
+                      "{}, line {}: {} cells, no file name and label: '{}'", table.name, number,
+                      values.size(), line.substr(0, 80));
+      row(number, values[file_column], values[label_column]);
+    }
+  }
+  PROTOLITH_CHECK(number > 0, "{}: the table is empty", table.name);
+}
+
+/// Gathers files from all parts, then resolves the tables.
+class Lister {
+ public:
+  Lister(MiniImagenetListing& listing, std::vector<Problem>& problems)
+      : listing_(listing), problems_(problems) {}
+
+  void add(const MiniImagenetPart& part) {
+    const std::size_t before = images_;
+    const std::string name = part.path.string();
+    try {
+      switch (part.kind) {
+        case Kind::archive:
+          add_archive(part.path);
+          break;
+        case Kind::split_folder:
+          for (const fs::path& folder : entries(part.path)) add_folder(folder);
+          break;
+        case Kind::images_folder:
+          add_folder(part.path);
+          break;
+        case Kind::table:
+          add_table(part.path.filename().string(), name, read_file(part.path, kMaxTableBytes));
+          listing_.recognised.push_back(name + ": table");
+          return;
+      }
+    } catch (const std::exception& error) {  // Error, or the file system's own
+      problems_.push_back({error.what(), "replace " + name});
+      return;
+    }
+    listing_.recognised.push_back(fmt::format("{}: {}, {} images", name,
+                                              part.kind == Kind::archive ? "archive" : "folder",
+                                              images_ - before));
+  }
+
+  void resolve_tables() {
+    for (const Table& table : tables_) {
+      std::size_t lost = 0;
+      std::string example;
+      try {
+        read_rows(table, [&](int line, const std::string& file, const std::string& label) {
+          const auto found = flat_.find(file);
+          if (found == flat_.end()) {
+            if (lost++ == 0) example = fmt::format("line {}, images/{}", line, file);
+          } else {
+            add_image({table.split, label}, file, found->second);
+          }
+        });
+      } catch (const Error& error) {
+        problems_.push_back({error.what(),
+                             "a table has a first line 'filename,label' and a row per image: its "
+                             "file in images/, and its class as a WordNet number"});
+      }
+      if (lost > 0) {
+        problems_.push_back(
+            {fmt::format("{}: {} images are not there, the first: {}", table.name, lost, example),
+             "add them to the folder images beside the table"});
+      }
+    }
+  }
+
+ private:
+  /// Only the end of a path counts: SPLIT/WNID/FILE, images/FILE, SPLIT.csv.
+  void add_archive(const fs::path& archive) {
+    const auto is_table = [](const std::string& path) {
+      return split_named(fs::path(path).filename().string(), ".csv").has_value();
+    };
+    read_archive(
+        archive, kMaxTableBytes,
+        [&](const std::string& path) {
+          if (is_table(path)) return true;
+          add_file(path, {archive, path});
+          return false;
+        },
+        [&](const std::string& path, std::vector<std::byte> text) {
+          add_table(fs::path(path).filename().string(), FileRef{archive, path}.name(), text);
+        });
+  }
+
+  void add_folder(const fs::path& folder) {
+    if (!fs::is_directory(folder)) return;
+    for (const fs::path& file : entries(folder)) add_file(file.string(), {{}, file.string()});
+  }
+
+  void add_file(const fs::path& path, const FileRef& place) {
+    const std::string file = path.filename().string();
+    if (file.starts_with('.') || !names_image(file)) return;
+    ++images_;
+    const std::string parent = path.parent_path().filename().string();
+    const auto split = split_named(path.parent_path().parent_path().filename().string());
+    if (split) {
+      add_image({*split, parent}, file, place);
+    } else if (parent == "images") {
+      const auto [other, added] = flat_.emplace(file, place);
+      if (!added) note_twice(other->second, place);
+    } else {
+      --images_;
+    }
+  }
+
+  void add_table(const std::string& file, const std::string& name,
+                 const std::vector<std::byte>& text) {
+    tables_.push_back({*split_named(file, ".csv"),
+                       name,
+                       {reinterpret_cast<const char*>(text.data()), text.size()}});
+  }
+
+  void add_image(const MiniImagenetListing::Place& place, const std::string& file,
+                 const FileRef& at) {
+    const auto [other, added] = listing_.classes[place].emplace(file, at);
+    if (!added) note_twice(other->second, at);
+  }
+
+  void note_twice(const FileRef& first, const FileRef& second) {
+    if (++doubles_ > 1) return;  // one says enough: most likely all came twice
+    problems_.push_back(
+        {fmt::format("an image comes twice: {} and {}", first.name(), second.name()),
+         "remove one of the two, or give the path of the right archive alone"});
+  }
+
+  MiniImagenetListing& listing_;
+  std::vector<Problem>& problems_;
+  std::map<std::string, FileRef> flat_;  // images/FILE, for tables to refer to
+  std::vector<Table> tables_;
+  std::size_t images_ = 0, doubles_ = 0;
+};
+
+}  // namespace
+
+std::vector<MiniImagenetPart> find_mini_imagenet(const fs::path& path,
+                                                 std::vector<Problem>& problems) {
+  std::error_code ignored;
+  if (fs::is_regular_file(path, ignored)) return {{Kind::archive, path}};
+  std::vector<MiniImagenetPart> parts;
+  if (!fs::is_directory(path, ignored)) {
+    problems.push_back({fmt::format("there is no file or folder {}", path.string()),
+                        "give miniImageNet's archive, or the folder that holds it"});
+    return parts;
+  }
+  parts = parts_in(path, true);
+  if (parts.empty()) {
+    problems.push_back(
+        {fmt::format("{} holds no miniImageNet", path.string()),
+         "it should hold archives (.zip, .tar, .tar.zst), or folders train, val and test with a "
+         "folder per class, or a folder images with train.csv, val.csv and test.csv"});
+  }
+  return parts;
+}
+
+MiniImagenetListing list_mini_imagenet(const std::vector<MiniImagenetPart>& parts,
+                                       std::vector<Problem>& problems) {
+  MiniImagenetListing listing;
+  Lister lister(listing, problems);
+  for (const MiniImagenetPart& part : parts) lister.add(part);
+  lister.resolve_tables();
+  return listing;
+}
+
+}  // namespace protolith
