@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "data/jpeg_markers.h"
+#include "data/orientation.h"
 #include "data/stb_image.h"
 #include "engine/check.h"
 
@@ -76,7 +77,7 @@ struct StbFree {
 DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channels,
                           const std::string& name, std::int64_t max_pixels) {
   if (is_png(bytes)) check_png(bytes, name);
-  if (is_jpeg(bytes)) scan_jpeg(bytes, name);
+  const int orientation = is_jpeg(bytes) ? exif_orientation(scan_jpeg(bytes, name)) : 1;
   constexpr std::size_t kMaxBytes = std::size_t{1} << 30;  // stb_image counts in int
   PROTOLITH_CHECK(bytes.size() <= kMaxBytes, "{}: {} MiB is too much for one image", name,
                   bytes.size() >> 20);
@@ -98,6 +99,7 @@ DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channel
                             static_cast<std::size_t>(image.height) *
                             static_cast<std::size_t>(channels);
   image.pixels.assign(pixels.get(), pixels.get() + count);
+  apply_orientation(image, orientation);
   return image;
 }
 

@@ -16,7 +16,8 @@ struct DecodedImage {
   std::vector<std::uint8_t> pixels;  ///< [height, width, channels]
 };
 
-/// Decodes a PNG, JPEG or BMP to `channels` (1: grey, 3: RGB) 8-bit channels. `name` is what error
+/// Decodes a PNG, JPEG or BMP to `channels` (1: grey, 3: RGB) 8-bit channels; a JPEG is turned as
+/// its EXIF orientation says, transparency and other metadata are ignored. `name` is what error
 /// messages call it. Throws Error when the bytes are none of these, are cut short, fail a PNG
 /// checksum (JPEG and BMP have none), or describe more than `max_pixels` pixels (checked before
 /// anything is allocated).

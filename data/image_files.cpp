@@ -1,6 +1,7 @@
 #include "data/image_files.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <limits>
 #include <map>
@@ -116,6 +117,20 @@ std::vector<Job> lay_out(const std::vector<FileClass>& classes, Dataset& dataset
   return jobs;
 }
 
+void set_normalisation(Dataset& dataset, std::int32_t channels) {
+  constexpr std::array<float, 3> kMean = {0.485F, 0.456F, 0.406F};  // ImageNet's
+  constexpr std::array<float, 3> kDeviation = {0.229F, 0.224F, 0.225F};
+  if (channels == 1) {
+    dataset.scale = {1.0F / 255.0F};
+    dataset.shift = {0.0F};
+    return;
+  }
+  for (std::size_t c = 0; c < kMean.size(); ++c) {
+    dataset.scale.push_back(1.0F / (255.0F * kDeviation[c]));
+    dataset.shift.push_back(-kMean[c] / kDeviation[c]);
+  }
+}
+
 }  // namespace
 
 std::string FileRef::name() const {
@@ -134,9 +149,20 @@ bool names_archive(std::string_view file) {
          name.find(".tar.") != std::string::npos;
 }
 
+std::vector<std::filesystem::path> visible_entries(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  for (const std::filesystem::directory_entry& entry :
+       std::filesystem::directory_iterator(folder)) {
+    if (!entry.path().filename().string().starts_with('.')) found.push_back(entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
 void decode_classes(const std::vector<FileClass>& classes, std::int32_t side, std::int32_t channels,
                     const std::string& remedy, ImageContents& contents) {
   Dataset& dataset = contents.dataset;
+  set_normalisation(dataset, channels);
   const std::vector<Job> jobs = lay_out(classes, dataset);
   const auto count = static_cast<std::int64_t>(std::max<std::size_t>(jobs.size(), 1));
   dataset.images = Tensor::host({count, side, side, channels}, DType::u8);

@@ -27,7 +27,8 @@ struct ImageContents {
   std::array<std::int64_t, 3> images{};  ///< good ones per split
   std::vector<std::string> recognised;   ///< a line per archive, folder or table
   std::vector<Problem> problems;         ///< what makes the data set unusable
-  std::vector<Problem> doubts;           ///< what does not, and yet should be known
+  std::vector<Problem> doubts;           ///< what makes it another than the published one
+  std::vector<std::string> notes;        ///< what was skipped, and is no fault
 };
 
 /// Larger files are refused as images.
@@ -37,6 +38,9 @@ inline constexpr std::size_t kMaxImageBytes = std::size_t{1} << 26;
 bool names_image(std::string_view file);
 /// Whether the name ends in .zip, .tar, .tgz or .tar.SOMETHING.
 bool names_archive(std::string_view file);
+
+/// What a folder holds, in the order of the names; without those that start with a dot.
+std::vector<std::filesystem::path> visible_entries(const std::filesystem::path& folder);
 
 /// A class of image files, in order.
 struct FileClass {
@@ -48,7 +52,9 @@ struct FileClass {
 /// Lays out the classes, which come in the order of their splits, as contents.dataset's splits and
 /// images u8 [M, side, side, channels], and decodes every file into its place: fit_square, in
 /// parallel, archives in one pass with few of their members in memory at once. An unreadable file
-/// is a problem with `remedy`. Fills in the content hash. Throws UsageError on more images than
+/// is a problem with `remedy`. Fills in the content hash, and the
+/// normalisation: RGB by the means and standard deviations of ImageNet's channels, x = (p / 255 -
+/// mean) / deviation; grey x = p / 255. Throws UsageError on more images than
 /// 2^31 - 1.
 void decode_classes(const std::vector<FileClass>& classes, std::int32_t side, std::int32_t channels,
                     const std::string& remedy, ImageContents& contents);

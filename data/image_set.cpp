@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "data/image_folder.h"
 #include "data/mini_imagenet.h"
 #include "data/omniglot.h"
 #include "data/synthetic.h"
@@ -26,6 +27,8 @@ constexpr std::array kKinds = {
     Kind{"omniglot", "omniglot:FOLDER", &open_omniglot, "use the official archives"},
     Kind{"mini-imagenet", "mini-imagenet:PATH", &open_mini_imagenet,
          "add its folder {0}/WNID/*.jpg, an archive of that, or {0}.csv and its images"},
+    Kind{"folder", "folder:PATH", &open_image_folder,
+         "give it a share of the classes by --split-shares, or a list {0}.txt by --split-lists"},
     Kind{"synthetic", "synthetic or synthetic:SEED", &open_synthetic, "it has all of them"},
 };
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/folder_options.h"
 #include "engine/tensor.h"
 
 namespace protolith {
@@ -30,7 +31,7 @@ struct ImageClass {
 
 /// A whole data set in host memory: packed pixels, and which of them make up which class.
 struct Dataset {
-  std::string kind;           ///< "omniglot", "mini-imagenet", "synthetic"
+  std::string kind;           ///< "omniglot", "mini-imagenet", "folder", "synthetic"
   std::string source;         ///< where it came from: an absolute path, or the generator's seed
   std::string preprocessing;  ///< what was done to the images, with its version
   Tensor images;              ///< u8 [M,H,W,C] on the host; may be a read-only mapping: never write
@@ -52,6 +53,8 @@ struct DatasetOptions {
   bool use_cache = true;
   /// Empty: $PROTOLITH_CACHE, else $XDG_CACHE_HOME/protolith, else ~/.cache/protolith.
   std::string cache_folder = {};
+  /// What the kind `folder` goes by; the others do not look at it.
+  FolderOptions folder = {};
   /// Told of what is not fatal, such as a cache folder that cannot be written; may be empty.
   std::function<void(const std::string&)> warn = {};
 };
@@ -65,9 +68,9 @@ struct DatasetSpec {
 /// Throws UsageError that lists the known kinds when `spec` names another.
 DatasetSpec parse_dataset_spec(const std::string& spec);
 
-/// The data set that `spec` describes: "omniglot:FOLDER", "mini-imagenet:PATH", "synthetic" or
-/// "synthetic:SEED". Throws UsageError on a specification that cannot work, Error when the data is
-/// missing or damaged; the message names the file and the remedy.
+/// The data set that `spec` describes: "omniglot:FOLDER", "mini-imagenet:PATH",
+/// "folder:PATH", "synthetic" or "synthetic:SEED". Throws UsageError on a specification that cannot
+/// work, Error when the data is missing or damaged; the message names the file and the remedy.
 Dataset open_dataset(const std::string& spec, const DatasetOptions& options = {});
 
 /// A 64-bit hash of `bytes` bytes (FNV-1a over little-endian 64-bit words with a final mix): finds

@@ -1,7 +1,6 @@
 #include "data/mini_imagenet.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "data/mini_imagenet_listing.h"
@@ -14,8 +13,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kPreprocessing = "84x84 RGB, version 1";
-constexpr std::array<float, 3> kMean = {0.485F, 0.456F, 0.406F};  // ImageNet's, of x in [0, 1]
-constexpr std::array<float, 3> kDeviation = {0.229F, 0.224F, 0.225F};
 constexpr const char* kRemedy = "replace this file, or unpack or download its archive again";
 
 std::string source_of(const fs::path& path) {
@@ -112,10 +109,6 @@ std::vector<FileClass> list_contents(const fs::path& path, std::span<const Image
   dataset.kind = "mini-imagenet";
   dataset.source = source_of(path);
   dataset.preprocessing = kPreprocessing;
-  for (std::size_t c = 0; c < kMean.size(); ++c) {
-    dataset.scale.push_back(1.0F / (255.0F * kDeviation[c]));
-    dataset.shift.push_back(-kMean[c] / kDeviation[c]);
-  }
   MiniImagenetListing listing =
       list_mini_imagenet(find_mini_imagenet(path, contents.problems), contents.problems);
   contents.recognised = listing.recognised;

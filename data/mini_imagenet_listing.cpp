@@ -27,15 +27,6 @@ std::optional<Split> split_named(std::string_view name, const std::string& endin
   return std::nullopt;
 }
 
-std::vector<fs::path> entries(const fs::path& folder) {
-  std::vector<fs::path> found;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (!entry.path().filename().string().starts_with('.')) found.push_back(entry.path());
-  }
-  std::sort(found.begin(), found.end());
-  return found;
-}
-
 std::optional<MiniImagenetPart> part_at(const fs::path& path) {
   const std::string name = path.filename().string();
   if (fs::is_directory(path)) {
@@ -53,7 +44,7 @@ std::optional<MiniImagenetPart> part_at(const fs::path& path) {
 std::vector<MiniImagenetPart> parts_in(const fs::path& folder, bool look_below) {
   std::vector<MiniImagenetPart> parts;
   std::vector<fs::path> folders;
-  for (const fs::path& entry : entries(folder)) {
+  for (const fs::path& entry : visible_entries(folder)) {
     if (const auto part = part_at(entry)) {
       parts.push_back(*part);
     } else if (fs::is_directory(entry)) {
@@ -129,7 +120,7 @@ class Lister {
           add_archive(part.path);
           break;
         case Kind::split_folder:
-          for (const fs::path& folder : entries(part.path)) add_folder(folder);
+          for (const fs::path& folder : visible_entries(part.path)) add_folder(folder);
           break;
         case Kind::images_folder:
           add_folder(part.path);
@@ -194,7 +185,8 @@ class Lister {
 
   void add_folder(const fs::path& folder) {
     if (!fs::is_directory(folder)) return;
-    for (const fs::path& file : entries(folder)) add_file(file.string(), {{}, file.string()});
+    for (const fs::path& file : visible_entries(folder))
+      add_file(file.string(), {{}, file.string()});
   }
 
   void add_file(const fs::path& path, const FileRef& place) {

@@ -1,6 +1,7 @@
 #include "data/verify.h"
 
 #include "data/cache.h"
+#include "data/image_folder.h"
 #include "data/mini_imagenet.h"
 #include "data/omniglot.h"
 #include "data/synthetic.h"
@@ -74,6 +75,7 @@ VerifyReport verify_files(const ImageContents& contents, const DatasetOptions& o
                             contents.images[split]};
   }
   report.recognised = contents.recognised;
+  report.recognised.insert(report.recognised.end(), contents.notes.begin(), contents.notes.end());
   report.problems = contents.problems;
   describe_images(contents.dataset, report);
   try {
@@ -92,6 +94,15 @@ VerifyReport verify_mini_imagenet(const std::filesystem::path& path, const Datas
   VerifyReport report = verify_files(read_mini_imagenet(path, split), options,
                                      [&] { return mini_imagenet_cache_key(path, split); });
   report.spec = "mini-imagenet:" + path.string();
+  return report;
+}
+
+VerifyReport verify_image_folder(const std::filesystem::path& folder,
+                                 const DatasetOptions& options) {
+  VerifyReport report = verify_files(read_image_folder(folder, options.folder), options, [&] {
+    return image_folder_cache_key(folder, options.folder);
+  });
+  report.spec = "folder:" + folder.string();
   return report;
 }
 
@@ -121,7 +132,8 @@ VerifyReport verify_dataset(const std::string& spec, const DatasetOptions& optio
     return verify_generated(spec, open_dataset(spec, options));
   }
   if (parsed.kind == "omniglot") return verify_omniglot(parsed.argument, options);
-  return verify_mini_imagenet(parsed.argument, options);
+  if (parsed.kind == "mini-imagenet") return verify_mini_imagenet(parsed.argument, options);
+  return verify_image_folder(parsed.argument, options);
 }
 
 }  // namespace protolith

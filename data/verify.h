@@ -46,4 +46,8 @@ VerifyReport verify_omniglot(const std::filesystem::path& folder, const DatasetO
 VerifyReport verify_mini_imagenet(const std::filesystem::path& path, const DatasetOptions& options,
                                   std::span<const ImagenetClass> split = ravi_split());
 
+/// The same for a folder of images, under options.folder.
+VerifyReport verify_image_folder(const std::filesystem::path& folder,
+                                 const DatasetOptions& options);
+
 }  // namespace protolith

@@ -5,7 +5,13 @@
 namespace protolith {
 
 /// What a random stream is for; part of its key, so that streams never overlap.
-enum class Purpose : std::uint32_t { initial_weights = 1, episode = 2, synthetic = 3, test = 4 };
+enum class Purpose : std::uint32_t {
+  initial_weights = 1,
+  episode = 2,
+  synthetic = 3,
+  test = 4,
+  class_split = 5
+};
 
 /// A counter-based generator (Philox4x32-10, Salmon et al. 2011): every number is a function of
 /// (seed, purpose, split, sequence, position), so that a stream can be made anywhere, in any order,

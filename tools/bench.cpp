@@ -154,7 +154,8 @@ int bench(const BenchFlags& flags) {
   if (flags.way > 0) workload.training.way = workload.evaluation.way = flags.way;
   check_usage(flags);
   if (flags.what == "cost") return bench_cost(workload, flags);
-  Config config = flags.config.over(Config{});
+  const Config defaults;  // a temporary makes g++ 12 warn of an uninitialised string
+  Config config = flags.config.over(defaults);
   config.last_pool = workload.last_pool;
   if (!flags.batch_norm.empty()) config.batch_norm = flags.batch_norm;
   const std::unique_ptr<Backend> backend = open_backend(config, flags.output.quiet);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "data/folder_options.h"
 #include "engine/backend.h"
 #include "models/metric.h"
 
@@ -20,6 +21,7 @@ struct EpisodeConfig {
 struct Config {
   std::string preset = "demo";
   std::string data = "synthetic";  ///< KIND or KIND:PATH
+  FolderOptions folder;            ///< of the data kind `folder`
   Metric metric;
   DistanceMethod distance = DistanceMethod::gemm;
 

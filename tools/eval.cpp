@@ -58,10 +58,9 @@ void check_images(const Candidate& candidate, const Dataset& dataset) {
   PROTOLITH_CHECK_USAGE(
       encoder.height == shape[1] && encoder.width == shape[2] && encoder.channels == shape[3],
       "{} was trained on {}x{} images of {} channels, the data set has {}x{} of {}; use --data "
-      "with "
-      "the data it was trained on",
-      candidate.name, encoder.height, encoder.width, encoder.channels, shape[1], shape[2],
-      shape[3]);
+      "with the data it was trained on, or for folder:PATH --image-size {} --image-mode {}",
+      candidate.name, encoder.height, encoder.width, encoder.channels, shape[1], shape[2], shape[3],
+      encoder.height, encoder.channels == 1 ? "grey" : "rgb");
   if (!info.preprocessing.empty() && info.preprocessing != dataset.preprocessing) {
     warn(fmt::format("{} was trained on images prepared as '{}', these are '{}'", candidate.name,
                      info.preprocessing, dataset.preprocessing));
@@ -190,7 +189,7 @@ int eval(const EvalFlags& flags) {
                         "--data, for example --data omniglot:FOLDER",
                         flags.model);
   const EpisodeConfig episodes = episodes_of(config, flags);
-  const Dataset dataset = open_data(config.data, flags.output.quiet);
+  const Dataset dataset = open_data(config, flags.output.quiet);
   check_images(first, dataset);
   if (second) check_images(*second, dataset);
   const EpisodeSampler sampler(dataset.required_classes(split), episode_shape(episodes),

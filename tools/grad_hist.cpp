@@ -198,7 +198,7 @@ int grad_hist(const GradHistFlags& flags) {
   if (flags.config.print_config(configs.front(), flags.output.json)) return kExitDone;
   const InterruptGuard interrupt;
   const std::unique_ptr<Backend> backend = open_backend(configs.front(), flags.output.quiet);
-  const Dataset dataset = open_data(configs.front().data, flags.output.quiet);
+  const Dataset dataset = open_data(configs.front(), flags.output.quiet);
   training_sampler(configs.front(), dataset);  // throws before a folder is made
   const fs::path folder = make_folder(flags.out);
   write_file_atomically(folder / "config.toml", to_toml(configs.front()));

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <limits>
 
+#include "data/class_split.h"
 #include "data/image_set.h"
 #include "engine/check.h"
 #include "tools/nearest.h"
@@ -140,12 +141,44 @@ ConfigOption data_option() {
           OptionGroup::data,
           OptionType::text,
           "KIND:PATH",
-          "omniglot:FOLDER, mini-imagenet:PATH, synthetic or synthetic:SEED",
+          "omniglot:FOLDER, mini-imagenet:PATH, folder:PATH, synthetic or synthetic:SEED",
           [](const Config& c) { return c.data; },
           [](Config& c, const std::string& text) {
             parse_dataset_spec(text);
             c.data = text;
           }};
+}
+
+ConfigOption split_shares_option() {
+  return {"split_shares",
+          OptionGroup::data,
+          OptionType::text,
+          "TRAIN,VAL,TEST",
+          "folder: shares of the classes in each split, dealt out by split_seed",
+          [](const Config& c) { return c.folder.split_shares; },
+          [](Config& c, const std::string& text) {
+            parse_shares(text);
+            c.folder.split_shares = text;
+          }};
+}
+
+void add_folder_options(std::vector<ConfigOption>& options) {
+  const auto group = OptionGroup::data;
+  constexpr std::int64_t kMaxSide = 1024;
+  options.push_back(integer(
+      "image_size", group, [](auto& c) -> auto& { return c.folder.image_size; }, 1, kMaxSide,
+      "folder: images become squares of so many pixels, scaled and cut"));
+  options.push_back(choice(
+      "image_mode", group, [](auto& c) -> auto& { return c.folder.image_mode; }, {"rgb", "grey"},
+      "folder: colours or grey"));
+  options.push_back(split_shares_option());
+  options.push_back(integer(
+      "split_seed", group, [](auto& c) -> auto& { return c.folder.split_seed; }, 0,
+      std::numeric_limits<std::int64_t>::max(), "folder: which classes go into which split"));
+  options.push_back({"split_lists", group, OptionType::text, "DIR",
+                     "folder: train.txt, val.txt, test.txt with a class a line, not split_shares",
+                     [](const Config& c) { return c.folder.split_lists; },
+                     [](Config& c, const std::string& text) { c.folder.split_lists = text; }});
 }
 
 /// The kind of a metric and those of its numbers that the text gives: `lsed` keeps s and r as the
@@ -333,6 +366,7 @@ std::vector<ConfigOption> make_options() {
   std::vector<ConfigOption> options;
   options.push_back(preset_option());
   options.push_back(data_option());
+  add_folder_options(options);
   add_model_options(options);
   add_episode_options(options, "train", "training", &Config::train);
   add_episode_options(options, "val", "validation", &Config::val);

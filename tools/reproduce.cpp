@@ -38,6 +38,7 @@ ReproduceOptions checked_options(const ReproduceFlags& flags) {
                    options.flags);  // what is wrong is said now, not by a command hours later
   bool has_data = false;
   for (Assignment& flag : options.flags) {
+    if (flag.option->key == "split_lists") flag.value = absolute_path(flag.value);
     if (flag.option->key != "data") continue;
     has_data = true;
     flag.value = absolute_data(flag.value);

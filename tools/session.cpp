@@ -58,10 +58,19 @@ std::unique_ptr<Backend> open_backend(const Config& config, bool quiet) {
   return open_cpu(config);
 }
 
-Dataset open_data(const std::string& spec, bool quiet) {
+DatasetOptions data_options(const FolderOptions& folder, bool quiet) {
   DatasetOptions options;
+  options.folder = folder;
   if (!quiet) options.warn = warn;
-  return open_dataset(spec, options);
+  return options;
+}
+
+Dataset open_data(const std::string& spec, bool quiet) {
+  return open_dataset(spec, data_options({}, quiet));
+}
+
+Dataset open_data(const Config& config, bool quiet) {
+  return open_dataset(config.data, data_options(config.folder, quiet));
 }
 
 std::string absolute_data(const std::string& spec) {
@@ -69,6 +78,16 @@ std::string absolute_data(const std::string& spec) {
   // The generator's argument is a seed, every other kind's a path.
   if (parts.kind == "synthetic" || parts.argument.empty()) return spec;
   return parts.kind + ":" + std::filesystem::absolute(parts.argument).lexically_normal().string();
+}
+
+std::string absolute_path(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+void make_data_absolute(Config& config) {
+  config.data = absolute_data(config.data);
+  std::string& lists = config.folder.split_lists;
+  if (!lists.empty()) lists = absolute_path(lists);
 }
 
 double peak_memory_mb() {

@@ -15,11 +15,17 @@ namespace protolith {
 /// cannot be had.
 std::unique_ptr<Backend> open_backend(const Config& config, bool quiet = true);
 
-/// The data set that `spec` names; warnings go to stderr unless `quiet`.
+/// How to open data sets; warnings go to stderr unless `quiet`.
+DatasetOptions data_options(const FolderOptions& folder, bool quiet);
+/// The data set that `spec` or config.data names.
 Dataset open_data(const std::string& spec, bool quiet);
+Dataset open_data(const Config& config, bool quiet);
 
 /// `spec` with its folder as an absolute path, so that a run can be continued from anywhere.
 std::string absolute_data(const std::string& spec);
+std::string absolute_path(const std::string& path);
+/// The same for every path to data that a configuration holds.
+void make_data_absolute(Config& config);
 
 /// The most memory that this process has held so far, in MB of 2^20 bytes.
 double peak_memory_mb();

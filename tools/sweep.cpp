@@ -185,8 +185,8 @@ int sweep(const SweepFlags& flags) {
   const Metric reference = flags.reference.empty() ? config.metric : Metric::parse(flags.reference);
   const InterruptGuard interrupt;
   const std::unique_ptr<Backend> backend = open_backend(config, true);
-  const Dataset dataset = open_data(config.data, flags.output.quiet);
-  config.data = absolute_data(config.data);
+  const Dataset dataset = open_data(config, flags.output.quiet);
+  make_data_absolute(config);
   // Before the first cell: what cannot be tested must not be trained for hours.
   check_episodes(config, dataset);
   test_sampler(config, dataset);

@@ -82,9 +82,9 @@ int train(const TrainFlags& flags) {
   if (flags.config.print_config(config, flags.output.json)) return kExitDone;
   const InterruptGuard interrupt;
   const std::unique_ptr<Backend> backend = open_backend(config, flags.output.quiet);
-  const Dataset dataset = open_data(config.data, flags.output.quiet);
+  const Dataset dataset = open_data(config, flags.output.quiet);
   const bool resumed = !flags.resume.empty();
-  if (!resumed) config.data = absolute_data(config.data);
+  if (!resumed) make_data_absolute(config);
   // A new folder is made once the episodes are known to fit the data set.
   if (!resumed) check_episodes(config, dataset);
   const RunFolder folder =

@@ -49,16 +49,31 @@ std::string lines_missing(const std::string& a, const std::string& b) {
   return missing;
 }
 
+/// Of which class, by name, is in which split.
+std::uint64_t split_hash(const Dataset& dataset) {
+  std::string text;
+  for (const std::vector<ImageClass>& split : dataset.splits) {
+    for (const ImageClass& c : split) text += c.name + "\n";
+    text += "\n";
+  }
+  return hash_bytes(text.data(), text.size());
+}
+
 }  // namespace
 
 std::string run_identity(const Config& config, const Dataset& dataset) {
   // Where it runs, how long, and what is tested afterwards do not change the trained numbers.
   static const std::set<std::string> kFree{
-      "preset",          "data",     "episodes",      "patience",   "max_epochs",
-      "histogram_every", "test_way", "test_shot",     "test_query", "test_episodes",
-      "device",          "threads",  "deterministic", "graph"};
+      "image_size",      "image_mode", "split_shares",  "split_seed", "split_lists",
+      "preset",          "data",       "episodes",      "patience",   "max_epochs",
+      "histogram_every", "test_way",   "test_shot",     "test_query", "test_episodes",
+      "device",          "threads",    "deterministic", "graph"};
   std::string identity = fmt::format("data = {} {} {:016x}", dataset.kind, dataset.preprocessing,
                                      dataset.content_hash);
+  // Its images' content and preparation is in the line above; the other kinds have one split.
+  if (dataset.kind == "folder") {
+    identity += fmt::format("\nsplit = {:016x}", split_hash(dataset));
+  }
   const nlohmann::json settings = to_json(config);
   for (const auto& [key, value] : settings.items()) {
     if (!kFree.contains(key)) identity += fmt::format("\n{} = {}", key, value.dump());

@@ -12,6 +12,7 @@ namespace {
 
 struct VerifyFlags {
   std::string spec;
+  ConfigFlags config;
   OutputFlags output;
 };
 
@@ -58,9 +59,8 @@ void print_report(const VerifyReport& report) {
 }
 
 int verify(const VerifyFlags& flags) {
-  DatasetOptions options;
-  if (!flags.output.quiet) options.warn = warn;
-  const VerifyReport report = verify_dataset(flags.spec, options);
+  const FolderOptions folder = flags.config.over(Config{}).folder;
+  const VerifyReport report = verify_dataset(flags.spec, data_options(folder, flags.output.quiet));
   if (flags.output.json) {
     print_json(report_json(report));
   } else {
@@ -77,18 +77,19 @@ void add_verify_command(CommandLine& program) {
       "verify", "Check that a data set is complete and undamaged",
       "  protolith verify omniglot:data/omniglot\n"
       "  protolith verify mini-imagenet:data/mini_imagenet.tar.zst\n"
+      "  protolith verify folder:my-images --split-shares 0.6,0.2,0.2\n"
       "  protolith verify synthetic --json\n"
       "\n"
       "omniglot:FOLDER is the folder of images_background.zip and images_evaluation.zip, or of\n"
       "the folders that they unpack to. mini-imagenet:PATH is an archive (zip, tar, compressed or\n"
-      "not), or a folder that holds archives, or {train,val,test}/WNID/*.jpg, or images/*.jpg "
-      "with\n"
-      "{train,val,test}.csv; a split may be absent as a whole. The exit code is 1 when a problem\n"
-      "was found.",
+      "not), or a folder that holds archives, or {train,val,test}/WNID/*.jpg, or images/*.jpg\n"
+      "with {train,val,test}.csv; a split may be absent as a whole. folder:PATH holds a folder of\n"
+      "images for each class. The exit code is 1 when a problem was found.",
       [flags] { return verify(*flags); });
   command.add_option("data", flags->spec, "the data set to check")
       ->type_name("KIND:PATH")
       ->required();
+  flags->config = ConfigFlags(command, {OptionGroup::data}, {"data"});
   flags->output.add_to(command);
 }
 

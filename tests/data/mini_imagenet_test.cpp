@@ -161,10 +161,11 @@ TEST_CASE("both layouts, packed or not, in one archive or several, give identica
   rest["TERMS.md"] = rest["test/README"] = rest["test/n00000004/.DS_Store"] = "text";
   write_folder(folder / "parts", rest);
   check(folder / "parts");
-  // Tables beside an archive of the images, with lines as Windows ends them and other columns.
+  // Tables beside an archive of the images, with lines as Windows ends them and another column.
   Files images = tables(), csv;
-  for (const char* name : {"train.csv", "val.csv", "test.csv"}) {
-    for (const char c : images[name]) csv[name] += c == '\n' ? ",x\r\n" : std::string(1, c);
+  for (const std::string name : {"train.csv", "val.csv", "test.csv"}) {
+    const std::string end = name == "val.csv" ? ",x\r\n" : "\r\n";
+    for (const char c : images[name]) csv[name] += c == '\n' ? end : std::string(1, c);
     images.erase(name);
   }
   std::filesystem::create_directory(folder / "split");

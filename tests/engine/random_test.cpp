@@ -83,8 +83,8 @@ TEST_CASE("streams of another purpose, split, sequence or seed differ") {
   std::set<Words> seen;
   int streams = 0;
   for (const std::uint64_t seed : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 32}) {
-    for (const Purpose purpose :
-         {Purpose::initial_weights, Purpose::episode, Purpose::synthetic, Purpose::test}) {
+    for (const Purpose purpose : {Purpose::initial_weights, Purpose::episode, Purpose::synthetic,
+                                  Purpose::test, Purpose::class_split}) {
       for (const std::uint32_t split : {0U, 1U, 2U, 65535U}) {
         for (const std::uint64_t sequence :
              {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 32, std::uint64_t{1} << 63}) {

@@ -21,6 +21,11 @@ const std::map<std::string, std::string>& other_values() {
   static const std::map<std::string, std::string> values{
       {"preset", "omniglot-20w5s-lsed"},
       {"data", "omniglot:a folder/with \"quotes\", back\\slash and ümlaut"},
+      {"image_size", "28"},
+      {"image_mode", "grey"},
+      {"split_shares", "3,1,0"},
+      {"split_seed", "9223372036854775806"},
+      {"split_lists", "some where"},
       {"metric", "temperature"},
       {"s", "4.1"},
       {"r", "0.1"},
