@@ -45,7 +45,8 @@ std::vector<FileClass> ordered_classes(MiniImagenetListing& listing,
 void check_places(const MiniImagenetListing& listing, std::span<const ImagenetClass> split,
                   std::vector<Problem>& problems) {
   for (const auto& [place, files] : listing.classes) {
-    const auto& [at, wnid] = place;
+    const Split at = place.first;
+    const std::string& wnid = place.second;
     const auto known = std::find_if(split.begin(), split.end(),
                                     [&](const ImagenetClass& c) { return c.wnid == wnid; });
     if (known != split.end() && known->split == at) continue;

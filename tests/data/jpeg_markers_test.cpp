@@ -47,6 +47,10 @@ TEST_CASE("the EXIF segment is found, whole, and only where it is whole") {
       "Exif\0\0MM\0*",
       14);
   CHECK(scan(file.substr(0, 2) + other + exif + file.substr(2)) == std::string("MM\0*", 4));
+  const std::string whole = file.substr(0, 2) + exif + file.substr(2);
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    CHECK(contains(error_of([&] { scan(whole.substr(0, size)); }), "a.jpg"));
+  }
   const std::string long_one(
       "\xff\xe1\xff\xff"
       "Exif\0\0",
