@@ -40,20 +40,25 @@ class Views {
   std::vector<std::int32_t> images_, turns_;
 };
 
-constexpr std::int64_t kBatch = 256;
+/// Images embedded at once: on the CPU as many as caches hold the activations of, elsewhere as many
+/// as make launches cheap.
+std::int64_t batch_size(const Backend& backend) {
+  return backend.device().type == DeviceType::cpu ? 64 : 256;
+}
 
-/// Embeddings [views, features]. Every batch has kBatch images (the last one is filled up), so that
-/// an embedding does not depend on how many there are.
+/// Embeddings [views, features]. Every batch has as many images (the last one is filled up), so
+/// that an embedding does not depend on how many there are.
 Tensor embed_views(Backend& backend, Conv4& model, const ResidentImages& images, const Views& views,
                    const EvaluationOptions& options, std::int64_t all) {
   const auto count = static_cast<std::int64_t>(views.images().size());
+  const std::int64_t batch = batch_size(backend);
   Tensor table = backend.persistent({count, model.features()});
-  for (std::int64_t begin = 0; begin < count; begin += kBatch) {
-    const std::int64_t end = std::min(begin + kBatch, count);
+  for (std::int64_t begin = 0; begin < count; begin += batch) {
+    const std::int64_t end = std::min(begin + batch, count);
     std::vector<std::int32_t> index(views.images().begin() + begin, views.images().begin() + end);
     std::vector<std::int32_t> turns(views.turns().begin() + begin, views.turns().begin() + end);
-    index.resize(kBatch, index.back());
-    turns.resize(kBatch, turns.back());
+    index.resize(static_cast<std::size_t>(batch), index.back());
+    turns.resize(static_cast<std::size_t>(batch), turns.back());
     const Tensor embedded = model.embed(gather(backend, images, index, turns));
     backend.copy(embedded.rows(0, end - begin), table.rows(begin, end));
     backend.end_step();
