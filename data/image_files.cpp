@@ -117,7 +117,17 @@ std::vector<Job> lay_out(const std::vector<FileClass>& classes, Dataset& dataset
   return jobs;
 }
 
-void set_normalisation(Dataset& dataset, std::int32_t channels) {
+}  // namespace
+
+std::string FileRef::name() const {
+  return archive.empty() ? path : fmt::format("{}: {}", archive.string(), path);
+}
+
+std::string picture_preprocessing(std::int32_t side, std::int32_t channels) {
+  return fmt::format("{}x{} {}, version 1", side, side, channels == 1 ? "grey" : "RGB");
+}
+
+void set_picture_normalisation(Dataset& dataset, std::int32_t channels) {
   constexpr std::array<float, 3> kMean = {0.485F, 0.456F, 0.406F};  // ImageNet's
   constexpr std::array<float, 3> kDeviation = {0.229F, 0.224F, 0.225F};
   if (channels == 1) {
@@ -129,12 +139,6 @@ void set_normalisation(Dataset& dataset, std::int32_t channels) {
     dataset.scale.push_back(1.0F / (255.0F * kDeviation[c]));
     dataset.shift.push_back(-kMean[c] / kDeviation[c]);
   }
-}
-
-}  // namespace
-
-std::string FileRef::name() const {
-  return archive.empty() ? path : fmt::format("{}: {}", archive.string(), path);
 }
 
 bool names_image(std::string_view file) {
@@ -162,7 +166,7 @@ std::vector<std::filesystem::path> visible_entries(const std::filesystem::path& 
 void decode_classes(const std::vector<FileClass>& classes, std::int32_t side, std::int32_t channels,
                     const std::string& remedy, ImageContents& contents) {
   Dataset& dataset = contents.dataset;
-  set_normalisation(dataset, channels);
+  set_picture_normalisation(dataset, channels);
   const std::vector<Job> jobs = lay_out(classes, dataset);
   const auto count = static_cast<std::int64_t>(std::max<std::size_t>(jobs.size(), 1));
   dataset.images = Tensor::host({count, side, side, channels}, DType::u8);

@@ -34,6 +34,13 @@ struct ImageContents {
 /// Larger files are refused as images.
 inline constexpr std::size_t kMaxImageBytes = std::size_t{1} << 26;
 
+/// "84x84 RGB, version 1": what is done to pictures of any size, be they miniImageNet's or the
+/// user's own, so that a model may move between the two.
+std::string picture_preprocessing(std::int32_t side, std::int32_t channels);
+/// Sets scale and shift for pictures: RGB by the means and standard deviations of ImageNet's
+/// channels, x = (p / 255 - mean) / deviation; grey x = p / 255.
+void set_picture_normalisation(Dataset& dataset, std::int32_t channels);
+
 /// Whether the name ends as those of PNG, JPEG and BMP files do, in any case.
 bool names_image(std::string_view file);
 /// Whether the name ends in .zip, .tar, .tgz or .tar.SOMETHING.
@@ -52,10 +59,8 @@ struct FileClass {
 /// Lays out the classes, which come in the order of their splits, as contents.dataset's splits and
 /// images u8 [M, side, side, channels], and decodes every file into its place: fit_square, in
 /// parallel, archives in one pass with few of their members in memory at once. An unreadable file
-/// is a problem with `remedy`. Fills in the content hash, and the
-/// normalisation: RGB by the means and standard deviations of ImageNet's channels, x = (p / 255 -
-/// mean) / deviation; grey x = p / 255. Throws UsageError on more images than
-/// 2^31 - 1.
+/// is a problem with `remedy`. Fills in the content hash and the
+/// pictures' normalisation. Throws UsageError on more images than 2^31 - 1.
 void decode_classes(const std::vector<FileClass>& classes, std::int32_t side, std::int32_t channels,
                     const std::string& remedy, ImageContents& contents);
 

@@ -26,10 +26,8 @@ std::int32_t channels_of(const FolderOptions& options) {
   return options.image_mode == "grey" ? 1 : 3;
 }
 
-/// As miniImageNet says it, where the same is done: a model may move between the two.
 std::string preprocessing_of(const FolderOptions& options) {
-  return fmt::format("{}x{} {}, version 1", options.image_size, options.image_size,
-                     channels_of(options) == 1 ? "grey" : "RGB");
+  return picture_preprocessing(options.image_size, channels_of(options));
 }
 
 std::string source_of(const fs::path& folder) {
@@ -114,17 +112,8 @@ std::vector<FileClass> list_contents(const fs::path& folder, const FolderOptions
   contents.dataset.kind = "folder";
   contents.dataset.source = source_of(folder);
   contents.dataset.preprocessing = preprocessing_of(options);
-  if (const auto problem = absence(folder)) {
-    contents.problems.push_back(*problem);
-    return {};
-  }
-  std::vector<FileClass> classes = find_classes(folder, contents);
-  if (classes.size() < 2) {
-    contents.problems.push_back({fmt::format("{} has {} classes, an episode needs at least 2",
-                                             folder.string(), classes.size()),
-                                 kExpected});
-    return classes;
-  }
+  std::vector<FileClass> classes = list_image_classes(folder, contents);
+  if (classes.size() < 2) return classes;
   return split(std::move(classes), options, contents);
 }
 
@@ -135,6 +124,20 @@ void decode(const std::vector<FileClass>& classes, const FolderOptions& options,
 }
 
 }  // namespace
+
+std::vector<FileClass> list_image_classes(const fs::path& folder, ImageContents& contents) {
+  if (const auto problem = absence(folder)) {
+    contents.problems.push_back(*problem);
+    return {};
+  }
+  std::vector<FileClass> classes = find_classes(folder, contents);
+  if (classes.size() < 2) {
+    contents.problems.push_back({fmt::format("{} has {} classes, an episode needs at least 2",
+                                             folder.string(), classes.size()),
+                                 kExpected});
+  }
+  return classes;
+}
 
 ImageContents read_image_folder(const fs::path& folder, const FolderOptions& options) {
   ImageContents contents;

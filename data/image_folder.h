@@ -9,6 +9,12 @@
 
 namespace protolith {
 
+/// The classes of `folder`/CLASS/FILE in the order of their names, each with its files in the order
+/// of theirs; their split is train. A missing folder, fewer than two classes and a class without
+/// images are problems; what is skipped is a note.
+std::vector<FileClass> list_image_classes(const std::filesystem::path& folder,
+                                          ImageContents& contents);
+
 /// Reads the user's own images: `folder`/CLASS/FILE, PNG, JPEG or BMP by the files' names, of any
 /// size. They become squares of options.image_size pixels by fit_square, RGB (normalised by
 /// ImageNet's channel means and deviations) or grey (x = pixel / 255; transparency is ignored).

@@ -12,7 +12,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kPreprocessing = "84x84 RGB, version 1";
+constexpr std::int32_t kChannels = 3;
+
+std::string preprocessing() {
+  return picture_preprocessing(kMiniImagenetSide, kChannels);
+}
+
 constexpr const char* kRemedy = "replace this file, or unpack or download its archive again";
 
 std::string source_of(const fs::path& path) {
@@ -109,7 +114,7 @@ std::vector<FileClass> list_contents(const fs::path& path, std::span<const Image
   Dataset& dataset = contents.dataset;
   dataset.kind = "mini-imagenet";
   dataset.source = source_of(path);
-  dataset.preprocessing = kPreprocessing;
+  dataset.preprocessing = preprocessing();
   MiniImagenetListing listing =
       list_mini_imagenet(find_mini_imagenet(path, contents.problems), contents.problems);
   contents.recognised = listing.recognised;
@@ -121,7 +126,7 @@ std::vector<FileClass> list_contents(const fs::path& path, std::span<const Image
 }
 
 void decode(const std::vector<FileClass>& classes, ImageContents& contents) {
-  decode_classes(classes, kMiniImagenetSide, 3, kRemedy, contents);
+  decode_classes(classes, kMiniImagenetSide, kChannels, kRemedy, contents);
 }
 
 }  // namespace
@@ -139,7 +144,7 @@ CacheKey mini_imagenet_cache_key(const fs::path& path, std::span<const ImagenetC
   }
   CacheKey key;
   key.identity = fmt::format("mini-imagenet\n{}\n{}\nsplit {:016x}", source_of(path),
-                             kPreprocessing, hash_bytes(classes.data(), classes.size()));
+                             preprocessing(), hash_bytes(classes.data(), classes.size()));
   std::vector<Problem> problems;
   const std::vector<MiniImagenetPart> parts = find_mini_imagenet(path, problems);
   throw_problems("the miniImageNet data", problems);

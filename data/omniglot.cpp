@@ -20,7 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kPreprocessing = "28x28 nearest, ink = 255, version 1";
 constexpr std::array<const char*, 2> kHalves = {"images_background", "images_evaluation"};
 constexpr const char* kOrigin = "github.com/brendenlake/omniglot, folder python";
 constexpr std::size_t kMaxPngBytes = std::size_t{1} << 16;  // the official ones have about 300
@@ -175,14 +174,7 @@ void decode_drawing(const Drawing& drawing, std::uint8_t* pixels) {
   PROTOLITH_CHECK(image.width == kStored && image.height == kStored,
                   "{}: {}x{} pixels instead of {}x{}", drawing.name, image.width, image.height,
                   kStored, kStored);
-  for (std::int32_t y = 0; y < kOmniglotSide; ++y) {
-    const std::int32_t from_y = nearest_source_index(y, kStored, kOmniglotSide);
-    for (std::int32_t x = 0; x < kOmniglotSide; ++x) {
-      const std::int32_t from_x = nearest_source_index(x, kStored, kOmniglotSide);
-      const auto paper = image.pixels[static_cast<std::size_t>(from_y * kStored + from_x)];
-      *pixels++ = static_cast<std::uint8_t>(255 - paper);
-    }
-  }
+  sample_drawing(image.pixels.data(), pixels);
 }
 
 /// The drawings of a character to decode, and where to.
@@ -299,11 +291,22 @@ std::int64_t count_characters(std::span<const CharacterRange> ranges) {
 
 }  // namespace
 
+void sample_drawing(const std::uint8_t* stored, std::uint8_t* pixels) {
+  constexpr std::int32_t kStored = kOmniglotStoredSide;
+  for (std::int32_t y = 0; y < kOmniglotSide; ++y) {
+    const std::int32_t from_y = nearest_source_index(y, kStored, kOmniglotSide);
+    for (std::int32_t x = 0; x < kOmniglotSide; ++x) {
+      const std::int32_t from_x = nearest_source_index(x, kStored, kOmniglotSide);
+      *pixels++ = static_cast<std::uint8_t>(255 - stored[from_y * kStored + from_x]);
+    }
+  }
+}
+
 OmniglotContents read_omniglot(const fs::path& folder, std::span<const CharacterRange> ranges) {
   OmniglotContents contents;
   contents.dataset.kind = "omniglot";
   contents.dataset.source = fs::absolute(folder).lexically_normal().string();
-  contents.dataset.preprocessing = kPreprocessing;
+  contents.dataset.preprocessing = kOmniglotPreprocessing;
   contents.dataset.scale = {1.0F / 255.0F};
   contents.dataset.shift = {0.0F};
   Drawings drawings(ranges);
@@ -329,8 +332,8 @@ CacheKey omniglot_cache_key(const fs::path& folder, std::span<const CharacterRan
   }
   CacheKey key;
   key.identity = fmt::format("omniglot\n{}\n{}\nsplit {:016x}",
-                             fs::absolute(folder).lexically_normal().string(), kPreprocessing,
-                             hash_bytes(split.data(), split.size()));
+                             fs::absolute(folder).lexically_normal().string(),
+                             kOmniglotPreprocessing, hash_bytes(split.data(), split.size()));
   std::vector<Problem> problems;
   const auto halves = find_halves(folder, problems);
   throw_problems("the Omniglot data", problems);

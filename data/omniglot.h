@@ -17,12 +17,17 @@ namespace protolith {
 inline constexpr std::int32_t kOmniglotDrawings = 20;     ///< per character, each by another hand
 inline constexpr std::int32_t kOmniglotStoredSide = 105;  ///< pixels of a drawing as distributed
 inline constexpr std::int32_t kOmniglotSide = 28;         ///< pixels after resampling
+inline constexpr const char* kOmniglotPreprocessing = "28x28 nearest, ink = 255, version 1";
 
 /// Nearest-neighbour resampling of `from` to `to` samples: the source index of target i is
 /// floor((i + 0.5) * from / to), as in the Python Imaging Library's NEAREST.
 constexpr std::int32_t nearest_source_index(std::int32_t i, std::int32_t from, std::int32_t to) {
   return static_cast<std::int32_t>((2 * std::int64_t{i} + 1) * from / (2 * std::int64_t{to}));
 }
+
+/// A drawing as distributed, [105, 105] with 0 where the pen was and 255 on paper, as the model's
+/// pixels [28, 28]: by nearest neighbour, 255 where the pen was.
+void sample_drawing(const std::uint8_t* stored, std::uint8_t* pixels);
 
 /// Everything that could be read of an Omniglot folder, and all that is wrong with it. `dataset` is
 /// complete, in the order of the split, only when there are no problems.

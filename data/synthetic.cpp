@@ -160,7 +160,7 @@ Dataset make_synthetic(std::uint64_t seed) {
   Dataset dataset;
   dataset.kind = "synthetic";
   dataset.source = fmt::format("seed {}", seed);
-  dataset.preprocessing = "28x28 glyphs, ink = 255, version 1";
+  dataset.preprocessing = kSyntheticPreprocessing;
   dataset.scale = {1.0F / 255.0F};
   dataset.shift = {0.0F};
   std::int32_t classes = 0;

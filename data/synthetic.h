@@ -11,6 +11,7 @@ namespace protolith {
 inline constexpr std::int32_t kSyntheticSide = 28;
 inline constexpr std::int32_t kSyntheticDrawings = 20;                         ///< per class
 inline constexpr std::array<std::int32_t, 3> kSyntheticClasses{320, 80, 120};  ///< train, val, test
+inline constexpr const char* kSyntheticPreprocessing = "28x28 glyphs, ink = 255, version 1";
 
 /// Hand-written-looking glyphs made from `seed`, to try everything without a download. A class is a
 /// few pen strokes (curves between random points); a drawing is the same strokes by an unsteady

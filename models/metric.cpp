@@ -74,6 +74,11 @@ void Metric::validate() const {
       "temperature T = {} must be finite and > 0, with a finite 1/T", temperature);
 }
 
+double leaky_distance(double d, const LeakyDistance& leaky) {
+  const auto s = static_cast<double>(leaky.threshold);
+  return d <= s ? d : s + (d - s) * static_cast<double>(leaky.slope);
+}
+
 std::string to_string(const Metric& metric) {
   switch (metric.kind) {
     case MetricKind::sed:

@@ -25,6 +25,9 @@ struct Metric {
   friend bool operator==(const Metric&, const Metric&) = default;
 };
 
+/// Equation 6 in double precision; the kernels compute it in single.
+double leaky_distance(double d, const LeakyDistance& leaky);
+
 /// The shortest text that parse() reads back exactly: "sed", "lsed:0:0.01", "temperature:100".
 std::string to_string(const Metric& metric);
 

@@ -8,9 +8,9 @@
 #include <optional>
 
 #include "engine/file.h"
-#include "tools/checkpoint.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/model_source.h"
 #include "tools/progress.h"
 #include "tools/run_folder.h"
 #include "tools/session.h"
@@ -25,33 +25,7 @@ struct EvalFlags {
   std::optional<std::int64_t> way, shot, query, episodes;
 };
 
-/// A model to evaluate and the settings it brings along.
-struct Candidate {
-  std::string name;  ///< as the user gave it
-  Checkpoint checkpoint;
-  Config config;
-  bool is_run = false;
-};
-
-/// A run folder (its best checkpoint; its last one where there is no best, as after --trainval), or
-/// a checkpoint file, which says nothing of where its data lies.
-Candidate open_candidate(Backend& backend, const std::string& path) {
-  if (!std::filesystem::is_directory(path)) {
-    PROTOLITH_CHECK_USAGE(std::filesystem::exists(path),
-                          "{}: no such run folder or checkpoint; train one with 'protolith train'",
-                          path);
-    return {path, load_model(backend, path), Config{}, false};
-  }
-  const RunFolder run = RunFolder::open(path);
-  const Config config = run.config();
-  const bool has_best = std::filesystem::exists(run.best_checkpoint());
-  const auto file = has_best && !config.trainval ? run.best_checkpoint() : run.last_checkpoint();
-  PROTOLITH_CHECK_USAGE(std::filesystem::exists(file),
-                        "{} has no checkpoint yet; its training has to finish an epoch", path);
-  return {path, load_model(backend, file), config, true};
-}
-
-void check_images(const Candidate& candidate, const Dataset& dataset) {
+void check_images(const ModelSource& candidate, const Dataset& dataset) {
   const Shape& shape = dataset.images.shape();
   const CheckpointInfo& info = candidate.checkpoint.info;
   const Conv4Options& encoder = info.encoder;
@@ -67,7 +41,7 @@ void check_images(const Candidate& candidate, const Dataset& dataset) {
   }
 }
 
-EpisodeScores score(Backend& backend, Candidate& candidate, const EvalFlags& flags,
+EpisodeScores score(Backend& backend, ModelSource& candidate, const EvalFlags& flags,
                     const ResidentImages& images, const EpisodeSampler& sampler,
                     std::int64_t episodes, Progress& progress, const InterruptGuard& interrupt) {
   progress.start(candidate.name);
@@ -156,7 +130,7 @@ void report(const EvalFlags& flags, const EpisodeConfig& episodes, const Episode
 
 /// Leaves the result in the run's folder, where reports find it. A folder that cannot be written
 /// costs no result.
-void record(const Candidate& candidate, const EvalFlags& flags, const EpisodeConfig& episodes,
+void record(const ModelSource& candidate, const EvalFlags& flags, const EpisodeConfig& episodes,
             const EpisodeScores& scores) {
   if (!candidate.is_run) return;
   try {
@@ -173,12 +147,13 @@ int eval(const EvalFlags& flags) {
       flags.bn_eval.empty() || flags.bn_eval == "running" || flags.bn_eval == "episode",
       "--bn-eval {}: must be running or episode", flags.bn_eval);
   const InterruptGuard interrupt;
+  const Config defaults;
   const std::unique_ptr<Backend> backend =
-      open_backend(flags.config.over(Config{}), flags.output.quiet);
+      open_backend(flags.config.over(defaults), flags.output.quiet);
   // Every model first: a typing error must not cost an evaluation.
-  Candidate first = open_candidate(*backend, flags.model);
-  std::optional<Candidate> second;
-  if (!flags.compare.empty()) second = open_candidate(*backend, flags.compare);
+  ModelSource first = open_model(*backend, flags.model);
+  std::optional<ModelSource> second;
+  if (!flags.compare.empty()) second = open_model(*backend, flags.compare);
 
   const Config config = flags.config.over(first.config);
   const Assignments given = flags.config.given();
@@ -196,7 +171,7 @@ int eval(const EvalFlags& flags) {
                                config.seed, split);
   const ResidentImages images = make_resident(*backend, dataset);
   Progress progress(flags.output.quiet);
-  const auto run = [&](Candidate& candidate) {
+  const auto run = [&](ModelSource& candidate) {
     return score(*backend, candidate, flags, images, sampler, episodes.episodes, progress,
                  interrupt);
   };

@@ -42,29 +42,8 @@ class Views {
 
 /// Images embedded at once: on the CPU as many as caches hold the activations of, elsewhere as many
 /// as make launches cheap.
-std::int64_t batch_size(const Backend& backend) {
+std::size_t batch_size(const Backend& backend) {
   return backend.device().type == DeviceType::cpu ? 64 : 256;
-}
-
-/// Embeddings [views, features]. Every batch has as many images (the last one is filled up), so
-/// that an embedding does not depend on how many there are.
-Tensor embed_views(Backend& backend, Conv4& model, const ResidentImages& images, const Views& views,
-                   const EvaluationOptions& options, std::int64_t all) {
-  const auto count = static_cast<std::int64_t>(views.images().size());
-  const std::int64_t batch = batch_size(backend);
-  Tensor table = backend.persistent({count, model.features()});
-  for (std::int64_t begin = 0; begin < count; begin += batch) {
-    const std::int64_t end = std::min(begin + batch, count);
-    std::vector<std::int32_t> index(views.images().begin() + begin, views.images().begin() + end);
-    std::vector<std::int32_t> turns(views.turns().begin() + begin, views.turns().begin() + end);
-    index.resize(static_cast<std::size_t>(batch), index.back());
-    turns.resize(static_cast<std::size_t>(batch), turns.back());
-    const Tensor embedded = model.embed(gather(backend, images, index, turns));
-    backend.copy(embedded.rows(0, end - begin), table.rows(begin, end));
-    backend.end_step();
-    if (options.progress && !options.progress(end, all)) return {};
-  }
-  return table;
 }
 
 void score(Backend& backend, const Tensor& embeddings, const Episode& episode,
@@ -95,6 +74,30 @@ EpisodeScores evaluate_with_episode_statistics(Backend& backend, Conv4& model,
 
 }  // namespace
 
+Tensor embed_all(Backend& backend, Conv4& model, const ResidentImages& images,
+                 std::span<const std::int32_t> indices, std::span<const std::int32_t> turns,
+                 const std::function<bool(std::int64_t done)>& progress) {
+  const std::size_t size = batch_size(backend);
+  backend.end_step();
+  Tensor table = backend.persistent({static_cast<std::int64_t>(indices.size()), model.features()});
+  for (std::size_t begin = 0; begin < indices.size(); begin += size) {
+    const std::size_t count = std::min(size, indices.size() - begin);
+    const auto batch = [&](std::span<const std::int32_t> all) {
+      const auto part = all.subspan(begin, count);
+      std::vector<std::int32_t> filled(part.begin(), part.end());
+      filled.resize(size, filled.back());
+      return filled;
+    };
+    const Tensor embedded = model.embed(gather(backend, images, batch(indices), batch(turns)));
+    const auto first = static_cast<std::int64_t>(begin);
+    const auto end = static_cast<std::int64_t>(begin + count);
+    backend.copy(embedded.rows(0, end - first), table.rows(first, end));
+    backend.end_step();
+    if (progress && !progress(end)) return {};
+  }
+  return table;
+}
+
 EpisodeScores evaluate(Backend& backend, Conv4& model, const ResidentImages& images,
                        const EpisodeSampler& sampler, std::uint64_t first, std::int64_t count,
                        const EvaluationOptions& options) {
@@ -111,7 +114,9 @@ EpisodeScores evaluate(Backend& backend, Conv4& model, const ResidentImages& ima
   const auto images_to_embed = static_cast<std::int64_t>(views.images().size());
   const std::int64_t all = images_to_embed + count;
   EpisodeScores scores;
-  const Tensor table = embed_views(backend, model, images, views, options, all);
+  const Tensor table = embed_all(
+      backend, model, images, views.images(), views.turns(),
+      [&](std::int64_t done) { return !options.progress || options.progress(done, all); });
   if (!table.defined()) return scores;
   for (std::int64_t i = 0; i < count; ++i) {
     const Episode scored = episode(i);

@@ -29,6 +29,15 @@ Tensor upload(Backend& backend, std::span<const std::int32_t> values);
 Tensor gather(Backend& backend, const ResidentImages& images, std::span<const std::int32_t> indices,
               std::span<const std::int32_t> turns);
 
+/// Embeddings [N, features], persistent, of images by index and quarter turn, by running
+/// statistics. Every batch has the same number of images (the last one is filled up), so that an
+/// embedding does not depend on how many there are. `progress` is told how many are done, may be
+/// empty, and stops the work by returning false: the result is undefined then. Ends the backend's
+/// current step.
+Tensor embed_all(Backend& backend, Conv4& model, const ResidentImages& images,
+                 std::span<const std::int32_t> indices, std::span<const std::int32_t> turns,
+                 const std::function<bool(std::int64_t done)>& progress = {});
+
 EpisodeShape episode_shape(const EpisodeConfig& config);
 EpisodeLayout layout_of(const EpisodeShape& shape);
 

@@ -10,12 +10,6 @@ constexpr int kPoints = 241;
 constexpr double kLeast = 0.1, kMost = 1000;  // of d
 constexpr double kTopLoss = 15;               // SED's reaches 1000: the axis ends where LSED's does
 
-/// Equation 6 in double precision; the kernels compute it in single.
-double leaky_distance(double d, const LeakyDistance& leaky) {
-  const auto s = static_cast<double>(leaky.threshold);
-  return d <= s ? d : s + (d - s) * static_cast<double>(leaky.slope);
-}
-
 /// From kLeast to kMost in equal ratios.
 std::vector<double> distances() {
   std::vector<double> d(kPoints);

@@ -75,14 +75,14 @@ std::uint32_t hash(std::string_view text) {
   return value;
 }
 
+}  // namespace
+
 std::string csv_text(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string quoted = text;
   replace_all(quoted, "\"", "\"\"");
   return "\"" + quoted + "\"";
 }
-
-}  // namespace
 
 std::string csv_number(double value) {
   return std::isnan(value) ? "nan" : fmt::format("{}", value);  // a NaN may have a sign

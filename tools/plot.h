@@ -57,6 +57,9 @@ struct LineLook {
 };
 LineLook line_look(std::size_t index);
 
+/// A field of a CSV file (RFC 4180): in quotes where a comma, a quote or the end of a line is in
+/// it.
+std::string csv_text(const std::string& text);
 /// The shortest text that reads back to `value`; "nan" for any NaN.
 std::string csv_number(double value);
 
