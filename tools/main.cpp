@@ -28,6 +28,8 @@ int main(int argc, char** argv) {
   protolith::CommandLine program;
   protolith::add_train_command(program);
   protolith::add_eval_command(program);
+  protolith::add_classify_command(program);
+  protolith::add_embed_command(program);
   protolith::add_grad_hist_command(program);
   protolith::add_report_command(program);
   protolith::add_sweep_command(program);

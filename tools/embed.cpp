@@ -1,0 +1,142 @@
+// `protolith embed`: the embeddings of images, for other programs.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "engine/file.h"
+#include "tools/command.h"
+#include "tools/embedded_files.h"
+#include "tools/model_source.h"
+#include "tools/npy.h"
+#include "tools/session.h"
+
+namespace protolith {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct EmbedFlags {
+  ConfigFlags config;
+  OutputFlags output;
+  std::string model, out, names;
+  std::vector<std::string> images;
+};
+
+/// Where the list of files goes: --names, else beside the embeddings.
+fs::path names_file(const EmbedFlags& flags) {
+  const fs::path names =
+      flags.names.empty() ? fs::path(flags.out).replace_extension(".txt") : fs::path(flags.names);
+  PROTOLITH_CHECK_USAGE(names != fs::path(flags.out),
+                        "{} cannot hold both the embeddings and the names; give --names FILE",
+                        flags.out);
+  return names;
+}
+
+/// A typing error must not cost the work.
+void check_folder_of(const fs::path& file) {
+  const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+  std::error_code ignored;
+  PROTOLITH_CHECK_USAGE(fs::is_directory(folder, ignored), "{}: there is no folder {}",
+                        file.string(), folder.string());
+}
+
+/// Leaves out what could not be read, with a warning each.
+struct Kept {
+  std::vector<float> values;
+  std::string names;
+  std::int64_t count = 0;
+  nlohmann::json errors = nlohmann::json::array();
+};
+
+Kept keep_good(const EmbeddedFiles& embedded, const std::vector<fs::path>& files) {
+  Kept kept;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (!embedded.good(i)) {
+      warn(embedded.errors[i]);
+      kept.errors.push_back({{"file", files[i].string()}, {"error", embedded.errors[i]}});
+      continue;
+    }
+    const auto row = embedded.row(i);
+    kept.values.insert(kept.values.end(), row.begin(), row.end());
+    kept.names += files[i].string() + "\n";
+    ++kept.count;
+  }
+  return kept;
+}
+
+int embed(const EmbedFlags& flags) {
+  const fs::path names = names_file(flags);
+  check_folder_of(flags.out);
+  check_folder_of(names);
+  const std::vector<fs::path> files =
+      list_images(flags.images, SubFolders::search, [&](const std::string& text) {
+        if (!flags.output.quiet) warn(text);
+      });
+  for (const fs::path& file : files) {
+    PROTOLITH_CHECK(file.string().find('\n') == std::string::npos,
+                    "'{}': a name with a line break has no place in a list; rename the file",
+                    file.string());
+  }
+  const Config defaults;
+  const auto backend = open_backend(flags.config.over(defaults), flags.output.quiet);
+  const ModelSource source = open_model(*backend, flags.model);
+  const Preparation preparation = preparation_for(source.checkpoint.info, flags.model);
+  const EmbeddedFiles embedded =
+      embed_files(*backend, *source.checkpoint.model, preparation, files, flags.output.quiet);
+  const Kept kept = keep_good(embedded, files);
+  PROTOLITH_CHECK(kept.count > 0, "none of {} images can be read; nothing was written",
+                  files.size());
+  write_npy(flags.out, kept.values, {kept.count, embedded.features});
+  write_file_atomically(names, kept.names);
+  if (flags.output.json) {
+    print_json({{"embeddings", flags.out},
+                {"names", names.string()},
+                {"images", kept.count},
+                {"features", embedded.features},
+                {"prepared", describe(preparation)},
+                {"errors", kept.errors}});
+  } else {
+    std::fputs(fmt::format("{}: {} images of {} features; their files: {}\n", flags.out, kept.count,
+                           embedded.features, names.string())
+                   .c_str(),
+               stdout);
+  }
+  PROTOLITH_CHECK(kept.errors.empty(), "{} of {} images could not be read and are left out",
+                  kept.errors.size(), files.size());
+  return kExitDone;
+}
+
+}  // namespace
+
+void add_embed_command(CommandLine& program) {
+  const auto flags = std::make_shared<EmbedFlags>();
+  CLI::App& command = program.add_command(
+      "embed", "Write the embeddings of your images as a numpy array",
+      "  protolith embed --model runs/mine --images trees --out trees.npy\n"
+      "  protolith embed --model model.safetensors --images a.png b.png --out two.npy \\\n"
+      "      --names two.lst\n"
+      "\n"
+      "numpy.load('trees.npy') is f32 [images, features], by the batch-norm statistics of the\n"
+      "training: a row depends on its image alone. trees.txt names the file of each row, one a\n"
+      "line. Of a folder come the images in it and in its sub-folders (CLASS/FILE), in the order\n"
+      "of the names; hidden files and what lies deeper are skipped. Images are prepared as in\n"
+      "'protolith classify'.\n"
+      "\n"
+      "An image that cannot be read is left out of both files with a message, and the exit code\n"
+      "is 1.",
+      [flags] { return embed(*flags); });
+  command.add_option("--model", flags->model, "a run folder (its best model) or a checkpoint file")
+      ->type_name("RUN-or-CHECKPOINT")
+      ->required();
+  command.add_option("--images", flags->images, "images, or folders of them")
+      ->type_name("FILE-or-DIR")
+      ->required();
+  command.add_option("--out", flags->out, "the array to write")->type_name("FILE.npy")->required();
+  command.add_option("--names", flags->names, "the list of files (default: FILE.txt beside it)")
+      ->type_name("FILE");
+  flags->config = ConfigFlags(command, {OptionGroup::device});
+  flags->output.add_to(command);
+}
+
+}  // namespace protolith
