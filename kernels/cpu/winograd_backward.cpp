@@ -75,8 +75,9 @@ struct RowGradient {
   int inside;               ///< rows of outputs inside the image
   std::int64_t k;
 
-  /// Without a pool: dz of the first kOutputs rows at one column, zero outside the image.
-  template <int kOutputs>
+  /// dz of the first kOutputs rows at one column, zero outside the image; with a pool before what
+  /// comes through the winners, which add_pool() adds.
+  template <int kOutputs, bool kPool>
   HWY_INLINE void column(std::int64_t column, ChannelVector* dz) const {
     const ChannelTag d;
     const std::int64_t first = ((image * e.height + row) * e.width + column) * e.filters + k;
@@ -84,19 +85,13 @@ struct RowGradient {
       dz[i] = hn::Zero(d);
       if (i >= inside) return;
       const std::int64_t at = first + i * e.width * e.filters;
-      const ChannelVector g = relu_gradient(d, hn::LoadU(d, in.y + at), hn::LoadU(d, in.dy + at));
-      dz[i] = gradient(d, hn::LoadU(d, in.z + at), g, k);
-    });
-  }
-  /// With a pool, before what comes through the winners.
-  template <int kOutputs>
-  HWY_INLINE void column_without_pool(std::int64_t column, ChannelVector* dz) const {
-    const ChannelTag d;
-    const std::int64_t first = ((image * e.height + row) * e.width + column) * e.filters + k;
-    unrolled<kOutputs>([&](auto i) PROTOLITH_LAMBDA {
-      dz[i] = hn::Zero(d);
-      if (i >= inside) return;
-      dz[i] = gradient.base(d, hn::LoadU(d, in.z + first + i * e.width * e.filters), k);
+      const ChannelVector z = hn::LoadU(d, in.z + at);
+      if constexpr (kPool) {
+        dz[i] = gradient.base(d, z, k);
+      } else {
+        const ChannelVector g = relu_gradient(d, hn::LoadU(d, in.y + at), hn::LoadU(d, in.dy + at));
+        dz[i] = gradient(d, z, g, k);
+      }
     });
   }
   /// Adds to two neighbouring columns what comes through the winners of the windows in them.
@@ -135,21 +130,21 @@ HWY_INLINE void transform_gradient_rows(const RowGradient& row, const Strip& str
   ChannelVector dz[2][kOutputs];
   if (row.in.winner == nullptr) {
     for (std::int64_t column = 0; column < row.e.width; ++column) {
-      row.template column<kOutputs>(column, dz[0]);
+      row.template column<kOutputs, false>(column, dz[0]);
       store(column, dz[0]);
     }
     return;
   }
   std::int64_t column = 0;
   for (; column + 2 <= row.e.width; column += 2) {
-    row.template column_without_pool<kOutputs>(column, dz[0]);
-    row.template column_without_pool<kOutputs>(column + 1, dz[1]);
+    row.template column<kOutputs, true>(column, dz[0]);
+    row.template column<kOutputs, true>(column + 1, dz[1]);
     row.template add_pool<kOutputs>(column, dz[0], dz[1]);
     store(column, dz[0]);
     store(column + 1, dz[1]);
   }
   if (column < row.e.width) {
-    row.template column_without_pool<kOutputs>(column, dz[0]);
+    row.template column<kOutputs, true>(column, dz[0]);
     store(column, dz[0]);
   }
 }
