@@ -1,5 +1,7 @@
 #include "kernels/cpu/episode_gather.h"
 
+#include <algorithm>
+#include <numeric>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -36,12 +38,14 @@ namespace protolith::cpu {
 namespace {
 HWY_EXPORT(normalise);
 
-// A channel's constants repeated along a row of pixels, so that a row is one run of elements.
-std::vector<float> along_row(const float* values, std::int64_t width, std::int64_t channels) {
-  std::vector<float> row(static_cast<std::size_t>(width * channels));
-  for (std::size_t i = 0; i < row.size(); ++i)
-    row[i] = values[i % static_cast<std::size_t>(channels)];
-  return row;
+/// A channel's constants repeated along rows of pixels, so that these are one run of elements:
+/// along as many rows as fill vectors of 16.
+std::vector<float> along_rows(const float* values, std::int64_t row_size, std::int64_t channels) {
+  std::vector<float> rows(static_cast<std::size_t>(std::lcm(row_size, std::int64_t{16})));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    rows[i] = values[i % static_cast<std::size_t>(channels)];
+  }
+  return rows;
 }
 
 /// Where output row y of a turned image starts in the image, and how far apart its pixels lie.
@@ -62,11 +66,17 @@ TurnedRow turned_row(std::int32_t turns, std::int64_t y, std::int64_t height, st
   }
 }
 
-void copy_row(const std::uint8_t* image, TurnedRow row, std::int64_t width, std::int64_t channels,
-              std::uint8_t* out) {
-  for (std::int64_t x = 0; x < width; ++x) {
-    const std::uint8_t* pixel = image + (row.start + x * row.step) * channels;
-    for (std::int64_t c = 0; c < channels; ++c) *out++ = pixel[c];
+/// kChannels: those of a pixel, or 0 for any number.
+template <int kChannels>
+void turn(const std::uint8_t* image, std::int32_t turns, std::int64_t height, std::int64_t width,
+          std::int64_t any_channels, std::uint8_t* out) {
+  const std::int64_t channels = kChannels > 0 ? kChannels : any_channels;
+  for (std::int64_t y = 0; y < height; ++y) {
+    const TurnedRow row = turned_row(turns, y, height, width);
+    for (std::int64_t x = 0; x < width; ++x, out += channels) {
+      const std::uint8_t* pixel = image + (row.start + x * row.step) * channels;
+      for (std::int64_t c = 0; c < channels; ++c) out[c] = pixel[c];
+    }
   }
 }
 }  // namespace
@@ -75,26 +85,24 @@ void episode_gather(const std::uint8_t* images, const std::int32_t* indices,
                     const std::int32_t* turns, std::int64_t count, std::int64_t height,
                     std::int64_t width, std::int64_t channels, const float* scale,
                     const float* shift, float* out) {
-  const std::vector<float> row_scale = along_row(scale, width, channels);
-  const std::vector<float> row_shift = along_row(shift, width, channels);
-  const std::int64_t row_size = width * channels;
-  const std::int64_t minimum = rows_per_range(height * row_size);
-  std::vector<std::uint8_t> scratch(
-      static_cast<std::size_t>(range_count(count, minimum) * row_size));
+  const std::int64_t size = height * width * channels;
+  const std::vector<float> scales = along_rows(scale, width * channels, channels);
+  const std::vector<float> shifts = along_rows(shift, width * channels, channels);
+  const auto run = static_cast<std::int64_t>(scales.size());
+  const auto turn_image = channels == 1 ? turn<1> : channels == 3 ? turn<3> : turn<0>;
+  const std::int64_t minimum = rows_per_range(size);
+  std::vector<std::uint8_t> scratch(static_cast<std::size_t>(range_count(count, minimum) * size));
   const auto gather = [&](std::int64_t begin, std::int64_t end, int range) {
-    std::uint8_t* const turned = scratch.data() + range * row_size;
+    std::uint8_t* const turned = scratch.data() + range * size;
     for (std::int64_t n = begin; n < end; ++n) {
-      const std::uint8_t* image = images + indices[n] * height * row_size;
-      for (std::int64_t y = 0; y < height; ++y) {
-        const TurnedRow row = turned_row(turns[n], y, height, width);
-        const std::uint8_t* pixels = turned;
-        if (row.step == 1) {
-          pixels = image + row.start * channels;
-        } else {
-          copy_row(image, row, width, channels, turned);
-        }
+      const std::uint8_t* pixels = images + indices[n] * size;
+      if (turns[n] != 0) {
+        turn_image(pixels, turns[n], height, width, channels, turned);
+        pixels = turned;
+      }
+      for (std::int64_t i = 0; i < size; i += run) {
         HWY_DYNAMIC_DISPATCH(normalise)
-        (pixels, row_scale.data(), row_shift.data(), row_size, out + (n * height + y) * row_size);
+        (pixels + i, scales.data(), shifts.data(), std::min(run, size - i), out + n * size + i);
       }
     }
   };

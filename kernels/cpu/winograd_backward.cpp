@@ -72,18 +72,15 @@ struct RowGradient {
   const DataGradient& gradient;
   const ConvolutionExtents& e;
   std::int64_t image, row;  ///< of the tiles' first outputs
-  int inside;               ///< rows of outputs inside the image
   std::int64_t k;
 
-  /// dz of the first kOutputs rows at one column, zero outside the image; with a pool before what
-  /// comes through the winners, which add_pool() adds.
+  /// dz of the first kOutputs rows at one column; with a pool before what comes through the
+  /// winners, which add_pool() adds.
   template <int kOutputs, bool kPool>
   HWY_INLINE void column(std::int64_t column, ChannelVector* dz) const {
     const ChannelTag d;
     const std::int64_t first = ((image * e.height + row) * e.width + column) * e.filters + k;
     unrolled<kOutputs>([&](auto i) PROTOLITH_LAMBDA {
-      dz[i] = hn::Zero(d);
-      if (i >= inside) return;
       const std::int64_t at = first + i * e.width * e.filters;
       const ChannelVector z = hn::LoadU(d, in.z + at);
       if constexpr (kPool) {
@@ -94,8 +91,9 @@ struct RowGradient {
       }
     });
   }
-  /// Adds to two neighbouring columns what comes through the winners of the windows in them.
-  template <int kOutputs>
+  /// Adds to two neighbouring columns what comes through the winners of the windows in them. The
+  /// first row is a window's lower one if kLower.
+  template <int kOutputs, bool kLower>
   HWY_INLINE void add_pool(std::int64_t column, ChannelVector* left, ChannelVector* right) const {
     const ChannelTag d;
     using Winner = WinnerBytes<ChannelTag>;
@@ -103,22 +101,28 @@ struct RowGradient {
     const std::int64_t first =
         ((image * (e.height / 2) + row / 2) * width + column / 2) * e.filters + k;
     const ChannelVector factor = hn::LoadU(d, gradient.factor + k);
-    unrolled<kOutputs / 2>([&](auto p) PROTOLITH_LAMBDA {
-      if (2 * p + 1 >= inside) return;
+    const std::int64_t windows = e.height / 2 - row / 2;
+    unrolled<(kOutputs + 1 + (kLower ? 1 : 0)) / 2>([&](auto p) PROTOLITH_LAMBDA {
+      if (p >= windows) return;
+      constexpr int kUpperRow = 2 * decltype(p)::value - (kLower ? 1 : 0);
       const std::int64_t at = first + p * width * e.filters;
       const ChannelVector g =
           hn::Mul(factor, relu_gradient(d, hn::LoadU(d, in.y + at), hn::LoadU(d, in.dy + at)));
       const auto places = Winner::load(in.winner + at);
-      left[2 * p] = hn::Add(left[2 * p], Winner::gradient_at(0, places, g));
-      right[2 * p] = hn::Add(right[2 * p], Winner::gradient_at(1, places, g));
-      left[2 * p + 1] = hn::Add(left[2 * p + 1], Winner::gradient_at(2, places, g));
-      right[2 * p + 1] = hn::Add(right[2 * p + 1], Winner::gradient_at(3, places, g));
+      const auto add = [&](auto r, int place) PROTOLITH_LAMBDA {
+        if constexpr (r >= 0 && r < kOutputs) {
+          left[r] = hn::Add(left[r], Winner::gradient_at(place, places, g));
+          right[r] = hn::Add(right[r], Winner::gradient_at(place + 1, places, g));
+        }
+      };
+      add(std::integral_constant<int, kUpperRow>(), 0);
+      add(std::integral_constant<int, kUpperRow + 1>(), 2);
     });
   }
 };
 
-/// Along the rows: strip [points, width] = A dz.
-template <int kOutputs>
+/// Along the rows: strip [points, width] = A dz. kLower: see add_pool().
+template <int kOutputs, bool kLower>
 HWY_INLINE void transform_gradient_rows(const RowGradient& row, const Strip& strip) {
   const ChannelTag d;
   const auto store = [&](std::int64_t column, const ChannelVector* dz) PROTOLITH_LAMBDA {
@@ -139,7 +143,7 @@ HWY_INLINE void transform_gradient_rows(const RowGradient& row, const Strip& str
   for (; column + 2 <= row.e.width; column += 2) {
     row.template column<kOutputs, true>(column, dz[0]);
     row.template column<kOutputs, true>(column + 1, dz[1]);
-    row.template add_pool<kOutputs>(column, dz[0], dz[1]);
+    row.template add_pool<kOutputs, kLower>(column, dz[0], dz[1]);
     store(column, dz[0]);
     store(column + 1, dz[1]);
   }
@@ -185,20 +189,15 @@ HWY_INLINE void transform_gradients(const BackwardTask& task, const TileRows& bl
     const std::int64_t in_image = grid.in_image(tile_row);
     const int outputs = grid.rows.outputs(in_image);
     for (std::int64_t k = 0; k < task.e.filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
-      const RowGradient row{task.in,
-                            task.gradient,
-                            task.e,
-                            grid.image(tile_row),
-                            grid.rows.start(in_image),
-                            grid.rows.inside(in_image),
-                            k};
-      for (int i = 0; i < outputs + 2; ++i) {
-        for (std::int64_t column = task.e.width; column < grid.columns.covered(); ++column) {
-          hn::StoreU(hn::Zero(d), d, strip.at(i, column));
+      const RowGradient row{
+          task.in, task.gradient, task.e, grid.image(tile_row), grid.rows.start(in_image), k};
+      with_outputs(outputs, [&](auto m) PROTOLITH_LAMBDA {
+        if (row.row % 2 == 0) {
+          transform_gradient_rows<m, false>(row, strip);
+        } else {
+          transform_gradient_rows<m, true>(row, strip);
         }
-      }
-      with_outputs(outputs,
-                   [&](auto m) PROTOLITH_LAMBDA { transform_gradient_rows<m>(row, strip); });
+      });
       for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
         with_outputs(grid.columns.outputs(tile), [&](auto m) PROTOLITH_LAMBDA {
           transform_gradient_columns<m>(strip, grid.columns.start(tile), outputs + 2, targets,
@@ -286,7 +285,7 @@ HWY_INLINE void add_input_gradients(const BackwardTask& task, const TileRows& bl
   }
 }
 
-/// Images [begin, end): their dx (unless null), and dfilters [64,K,C] of all of them, in the planes
+/// Images [begin, end): their dx (unless null), and dfilters [81,K,C] of all of them, in the planes
 /// that the grid has.
 void backward_images(const WinogradBackward& in, const DataGradientCoefficients& coefficients,
                      const ConvolutionExtents& e, const BackwardPlan& plan, std::int64_t begin,

@@ -21,7 +21,7 @@ namespace protolith::cpu {
 /// What the pass reads. K filters, C channels, both multiples of 16.
 struct WinogradBackward {
   const float* x;              ///< [N,H,W,C]
-  const float* filters;        ///< by filter [64,K,C]
+  const float* filters;        ///< by filter [81,K,C]
   const float* z;              ///< the convolution's output [N,H,W,K]
   const float* y;              ///< the block's output: [N,H,W,K], pooled [N,H/2,W/2,K]
   const float* dy;             ///< of y's shape

@@ -36,11 +36,6 @@ struct ForwardPlan {
            3 * product_layout.channels() + Strip::floats(Strip::input_columns(grid));
   }
   std::int64_t zeros() const { return grid.width * input_layout.channels(); }
-  /// Blocks of rows of tiles, of all images.
-  std::int64_t blocks() const { return (grid.tile_rows() + block_rows - 1) / block_rows; }
-  TileRows block(std::int64_t index) const {
-    return {index * block_rows, std::min((index + 1) * block_rows, grid.tile_rows())};
-  }
 
   TileGrid grid;
   std::int64_t block_rows;
@@ -81,13 +76,15 @@ namespace protolith::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// Calls finish(block) for blocks [begin, end), with a block's products in memory.
+/// Calls finish(block) for the blocks of images [begin, end), with a block's products in memory.
 template <class Finish>
 HWY_INLINE void for_blocks(const ForwardArguments& a, const ForwardMemory& memory,
                            std::int64_t begin, std::int64_t end, const Finish& finish) {
   std::fill_n(memory.zeros, a.e.width * a.e.channels, 0.0F);
-  for (std::int64_t index = begin; index < end; ++index) {
-    const TileRows block = a.plan.block(index);
+  const std::int64_t last = end * a.plan.grid.rows.tiles();
+  for (std::int64_t first = begin * a.plan.grid.rows.tiles(); first < last;
+       first += a.plan.block_rows) {
+    const TileRows block{first, std::min(first + a.plan.block_rows, last)};
     transform_inputs(a.x, a.plan.grid, block, a.plan.input_layout, memory.zeros, memory.strip,
                      memory.inputs);
     for (int plane = 0; plane < kPlanes; ++plane) {
@@ -146,19 +143,17 @@ struct OutputSums {
   }
 };
 
-/// Stores the first `rows` rows and `columns` columns of a tile to y (of its first output).
+/// Stores a tile to y (of its first output).
 template <int kOutputs>
-HWY_INLINE void store_tile(OutputTile& tile, int rows, int columns, float* y,
-                           std::int64_t row_stride, std::int64_t filters, OutputSums& sums) {
+HWY_INLINE void store_tile(OutputTile& tile, int rows, float* y, std::int64_t row_stride,
+                           std::int64_t filters, OutputSums& sums) {
   const ChannelTag d;
   for (int i = 0; i < rows; ++i, y += row_stride) {
     ChannelVector out[kOutputs];
     transform_output_columns<kOutputs>(tile, i, out);
     unrolled<kOutputs>([&](auto j) PROTOLITH_LAMBDA {
-      if (j < columns) {
-        hn::StoreU(out[j], d, y + j * filters);
-        sums.add(out[j]);
-      }
+      hn::StoreU(out[j], d, y + j * filters);
+      sums.add(out[j]);
     });
   }
 }
@@ -183,7 +178,7 @@ HWY_INLINE void store_and_sum(const ForwardArguments& a, const ForwardMemory& me
         transform_output_rows<m>(products, tile * filters + k, outputs + 2, transformed);
       });
       with_outputs(outputs, [&](auto m) PROTOLITH_LAMBDA {
-        store_tile<m>(transformed, grid.rows.inside(in_image), grid.columns.inside(tile),
+        store_tile<m>(transformed, grid.rows.outputs(in_image),
                       y + grid.columns.start(tile) * filters + k, a.e.width * filters, filters,
                       sums);
       });
@@ -193,15 +188,15 @@ HWY_INLINE void store_and_sum(const ForwardArguments& a, const ForwardMemory& me
   }
 }
 
-/// Blocks [begin, end): y, and the moments of what was stored.
-void training_blocks(const ForwardArguments& a, const ForwardMemory& memory, std::int64_t begin,
+/// Images [begin, end): y, and the moments of what was stored.
+void training_images(const ForwardArguments& a, const ForwardMemory& memory, std::int64_t begin,
                      std::int64_t end, ChannelMoments& moments) {
   const std::int64_t filters = a.e.filters;
   const auto pixels = [&](std::int64_t tile_row) {
-    return a.plan.grid.rows.inside(a.plan.grid.in_image(tile_row)) * a.e.width;
+    return a.plan.grid.rows.outputs(a.plan.grid.in_image(tile_row)) * a.e.width;
   };
   for_blocks(a, memory, begin, end, [&](const TileRows& block) PROTOLITH_LAMBDA {
-    if (block.first == a.plan.block(begin).first) {
+    if (block.first == begin * a.plan.grid.rows.tiles()) {
       // The mean of the first row of tiles is the estimate that all sums are taken about.
       std::fill_n(memory.sums, 3 * filters, 0.0F);
       store_and_sum(a, memory, block, block.first);
@@ -219,31 +214,59 @@ void training_blocks(const ForwardArguments& a, const ForwardMemory& memory, std
   });
 }
 
-/// Stores relu(out + shift) of a tile: of its first `rows` rows and `columns` columns of outputs,
-/// or with kPool of windows.
-template <int kOutputs, bool kPool>
-HWY_INLINE void activate_tile(OutputTile& tile, int rows, int columns, ChannelVector shift,
-                              float* y, std::int64_t row_stride, std::int64_t filters) {
-  const ChannelTag d;
-  constexpr int kStep = kPool ? 2 : 1;
-  for (int i = 0; i < rows; ++i, y += row_stride) {
-    ChannelVector out[kStep][kOutputs];
-    unrolled<kStep>([&](auto r) PROTOLITH_LAMBDA {
-      transform_output_columns<kOutputs>(tile, kStep * i + r, out[r]);
+/// Where a tile's outputs go after the activation.
+struct ActivationTarget {
+  float* y;                 ///< that of the tile's first output, or of the window it is in
+  std::int64_t row_stride;  ///< between rows of y
+  std::int64_t filters;
+  ChannelVector shift;
+
+  HWY_INLINE float* at(std::int64_t row, std::int64_t column) const {
+    return y + row * row_stride + column * filters;
+  }
+  HWY_INLINE ChannelVector activate(ChannelVector out) const {
+    return relu(ChannelTag(), hn::Add(out, shift));
+  }
+};
+
+/// Stores relu(out + shift) of a tile.
+template <int kOutputs>
+HWY_INLINE void activate_tile(OutputTile& tile, int rows, const ActivationTarget& target) {
+  for (int i = 0; i < rows; ++i) {
+    ChannelVector out[kOutputs];
+    transform_output_columns<kOutputs>(tile, i, out);
+    unrolled<kOutputs>([&](auto j) PROTOLITH_LAMBDA {
+      hn::StoreU(target.activate(out[j]), ChannelTag(), target.at(i, j));
     });
-    unrolled<kOutputs / kStep>([&](auto j) PROTOLITH_LAMBDA {
-      constexpr int kColumn = kStep * decltype(j)::value;
-      if (j >= columns) return;
-      ChannelVector best = out[0][kColumn];
-      if constexpr (kPool) {
-        const auto compare = [&](ChannelVector other) PROTOLITH_LAMBDA {
-          best = hn::IfThenElse(takes_lead(other, best), other, best);
-        };
-        compare(out[0][kColumn + 1]);
-        compare(out[1][kColumn]);
-        compare(out[1][kColumn + 1]);
-      }
-      hn::StoreU(relu(d, hn::Add(best, shift)), d, y + j * filters);
+  }
+}
+
+/// The same for all 2x2 windows that a tile of `rows` x kOutputs outputs has any of. lower, kRight:
+/// its first row or column is a window's second one; the tile before has stored that window's
+/// maximum so far.
+template <int kOutputs, bool kRight>
+HWY_INLINE void pool_tile(OutputTile& tile, int rows, bool lower, const ActivationTarget& target) {
+  const ChannelTag d;
+  const auto lead = [](ChannelVector& best, ChannelVector other) PROTOLITH_LAMBDA {
+    best = hn::IfThenElse(takes_lead(other, best), other, best);
+  };
+  int row = lower ? -1 : 0;
+  for (int i = 0; row < rows; ++i, row += 2) {
+    ChannelVector best[kOutputs];
+    transform_output_columns<kOutputs>(tile, std::max(row, 0), best);
+    if (row >= 0 && row + 1 < rows) {
+      ChannelVector below[kOutputs];
+      transform_output_columns<kOutputs>(tile, row + 1, below);
+      unrolled<kOutputs>([&](auto j) PROTOLITH_LAMBDA { lead(best[j], below[j]); });
+    }
+    unrolled<(kOutputs + 1 + (kRight ? 1 : 0)) / 2>([&](auto j) PROTOLITH_LAMBDA {
+      constexpr int kColumn = 2 * decltype(j)::value - (kRight ? 1 : 0);
+      ChannelVector largest = best[kColumn < 0 ? 0 : kColumn];
+      if constexpr (kColumn >= 0 && kColumn + 1 < kOutputs) lead(largest, best[kColumn + 1]);
+      largest = target.activate(largest);
+      float* const y = target.at(i, j);
+      if (row < 0 || kColumn < 0) lead(largest, hn::LoadU(d, y));
+      hn::StoreU(largest, d, y);
     });
   }
 }
@@ -257,29 +280,36 @@ HWY_INLINE void activate_tile_row(const ForwardArguments& a, const ForwardMemory
   const TileGrid& grid = a.plan.grid;
   const TileRowPlanes products(grid, a.plan.product_layout, block, tile_row, memory.products);
   const std::int64_t in_image = grid.in_image(tile_row);
+  const int outputs = grid.rows.outputs(in_image);
+  const std::int64_t row = grid.rows.start(in_image);
   const std::int64_t filters = a.e.filters;
+  const std::int64_t height = a.e.height / kStep;
   const std::int64_t width = a.e.width / kStep;
-  float* const y =
-      a.y + (grid.image(tile_row) * (a.e.height / kStep) + grid.rows.start(in_image) / kStep) *
-                width * filters;
+  float* const y = a.y + (grid.image(tile_row) * height + row / kStep) * width * filters;
   OutputTile transformed;
   for (std::int64_t k = 0; k < filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
-    const ChannelVector shift = hn::LoadU(d, a.shift + k);
     for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
-      const int outputs = grid.columns.outputs(tile);
-      with_outputs(grid.rows.outputs(in_image), [&](auto m) PROTOLITH_LAMBDA {
-        transform_output_rows<m>(products, tile * filters + k, outputs + 2, transformed);
-      });
+      const std::int64_t column = grid.columns.start(tile);
+      const ActivationTarget target{y + column / kStep * filters + k, width * filters, filters,
+                                    hn::LoadU(d, a.shift + k)};
       with_outputs(outputs, [&](auto m) PROTOLITH_LAMBDA {
-        activate_tile<m, kPool>(
-            transformed, grid.rows.inside(in_image) / kStep, grid.columns.inside(tile) / kStep,
-            shift, y + grid.columns.start(tile) / kStep * filters + k, width * filters, filters);
+        transform_output_rows<m>(products, tile * filters + k, grid.columns.outputs(tile) + 2,
+                                 transformed);
+      });
+      with_outputs(grid.columns.outputs(tile), [&](auto m) PROTOLITH_LAMBDA {
+        if constexpr (!kPool) {
+          activate_tile<m>(transformed, outputs, target);
+        } else if (column % 2 == 0) {
+          pool_tile<m, false>(transformed, outputs, row % 2 == 1, target);
+        } else {
+          pool_tile<m, true>(transformed, outputs, row % 2 == 1, target);
+        }
       });
     }
   }
 }
 
-void inference_blocks(const ForwardArguments& a, const ForwardMemory& memory, bool pool,
+void inference_images(const ForwardArguments& a, const ForwardMemory& memory, bool pool,
                       std::int64_t begin, std::int64_t end) {
   for_blocks(a, memory, begin, end, [&](const TileRows& block) PROTOLITH_LAMBDA {
     for (std::int64_t tile_row = block.first; tile_row < block.end; ++tile_row) {
@@ -300,8 +330,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace protolith::cpu {
 namespace {
-HWY_EXPORT(training_blocks);
-HWY_EXPORT(inference_blocks);
+HWY_EXPORT(training_images);
+HWY_EXPORT(inference_images);
 
 /// The pool drops an odd last row or column.
 ForwardPlan inference_plan(const ConvolutionExtents& e, bool pool) {
@@ -309,13 +339,13 @@ ForwardPlan inference_plan(const ConvolutionExtents& e, bool pool) {
 }
 
 std::int64_t scratch_floats(const ForwardPlan& plan) {
-  return range_count(plan.blocks(), 1) * plan.floats();
+  return range_count(plan.grid.images, 1) * plan.floats();
 }
 
-/// Calls f(begin, end, memory, range) for each thread's blocks.
+/// Calls f(begin, end, memory, range) for each thread's images.
 template <class F>
 void for_ranges(const ForwardPlan& plan, float* scratch, const F& f) {
-  parallel_ranges(plan.blocks(), 1, [&](std::int64_t begin, std::int64_t end, int range) {
+  parallel_ranges(plan.grid.images, 1, [&](std::int64_t begin, std::int64_t end, int range) {
     f(begin, end, ForwardMemory(plan, scratch + range * plan.floats()), range);
   });
 }
@@ -332,11 +362,11 @@ std::int64_t winograd_inference_scratch(const ConvolutionExtents& e, bool pool) 
 void winograd_forward(const float* x, const float* filters, float* y, float* mean, float* variance,
                       const ConvolutionExtents& e, float* scratch) {
   const ForwardArguments arguments{x, filters, nullptr, y, e, ForwardPlan(e)};
-  const auto ranges = static_cast<std::size_t>(range_count(arguments.plan.blocks(), 1));
+  const auto ranges = static_cast<std::size_t>(range_count(e.images, 1));
   std::vector<ChannelMoments> moments(ranges, ChannelMoments(e.filters));
   for_ranges(arguments.plan, scratch,
              [&](std::int64_t begin, std::int64_t end, const ForwardMemory& memory, int range) {
-               HWY_DYNAMIC_DISPATCH(training_blocks)
+               HWY_DYNAMIC_DISPATCH(training_images)
                (arguments, memory, begin, end, moments[static_cast<std::size_t>(range)]);
              });
   for (std::size_t range = 1; range < ranges; ++range) moments[0].merge(moments[range]);
@@ -348,7 +378,7 @@ void winograd_inference(const float* x, const float* filters, const float* shift
   const ForwardArguments arguments{x, filters, shift, y, e, inference_plan(e, pool)};
   for_ranges(arguments.plan, scratch,
              [&](std::int64_t begin, std::int64_t end, const ForwardMemory& memory, int) {
-               HWY_DYNAMIC_DISPATCH(inference_blocks)(arguments, memory, pool, begin, end);
+               HWY_DYNAMIC_DISPATCH(inference_images)(arguments, memory, pool, begin, end);
              });
 }
 

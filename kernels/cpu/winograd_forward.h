@@ -1,9 +1,9 @@
-// A 3x3 convolution with padding 1 by Winograd's F(m x n, 3x3) for tiles of m, n = 6, 4, 3 or 2
+// A 3x3 convolution with padding 1 by Winograd's F(m x n, 3x3) for tiles of m, n <= 7
 // outputs (winograd_tiles.h), with batch norm's sums or all of {shift, ReLU, 2x2 max-pool} done
 // while its outputs are in registers.
 // A block of about 54 tiles at a time goes through all three steps in the cache: inputs -> planes
 // [tiles, C], one product for each plane with the filters' plane [C, K], products -> outputs. Let E
-// be the elements of all tiles in Winograd's domain, (m + 2)(n + 2) each: 1.8 to 2.8 for an output
+// be the elements of all tiles in Winograd's domain, (m + 2)(n + 2) each: 1.7 to 2.8 for an output
 // where tiles fit, against 9 products of direct convolution. It computes 2 E C K FLOPs in products
 // and some 20 E (C + K) in transforms; it reads x 1.3 to 1.7 times (mostly from the cache) and
 // writes y once. Nothing reads y again for the batch statistics: they are sums about an estimate of
@@ -23,7 +23,7 @@ namespace protolith::cpu {
 std::int64_t winograd_forward_scratch(const ConvolutionExtents& e);
 std::int64_t winograd_inference_scratch(const ConvolutionExtents& e, bool pool);
 
-/// x [N,H,W,C], filters by channel [64,C,K] -> y [N,H,W,K] and its mean[k] and biased variance[k].
+/// x [N,H,W,C], filters by channel [81,C,K] -> y [N,H,W,K] and its mean[k] and biased variance[k].
 /// C and K: multiples of 16.
 void winograd_forward(const float* x, const float* filters, float* y, float* mean, float* variance,
                       const ConvolutionExtents& e, float* scratch);

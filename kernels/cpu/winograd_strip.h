@@ -1,4 +1,4 @@
-// What one row of tiles is between the transforms along its two axes: up to 8 rows of vectors of
+// What one row of tiles is between the transforms along its two axes: up to 9 rows of vectors of
 // channels, one vector for each column.
 #pragma once
 
@@ -15,8 +15,10 @@ class Strip {
   static std::int64_t floats(std::int64_t columns) {
     return kMaxPatchSide * columns * kChannelStep;
   }
-  /// Columns of a strip of inputs: one more than the tiles cover on either side.
-  static std::int64_t input_columns(const TileGrid& grid) { return grid.columns.covered() + 2; }
+  /// Columns of a strip of inputs: one more than the outputs on either side.
+  static std::int64_t input_columns(const TileGrid& grid) {
+    return grid.columns.start(grid.columns.tiles()) + 2;
+  }
 
   float* at(std::int64_t row, std::int64_t column) const {
     return memory_ + (row * columns_ + column) * kChannelStep;

@@ -1,6 +1,6 @@
-// How Winograd's algorithm divides images: each axis into tiles of 6, 4, 3 or 2 outputs, made from
-// two inputs more, so that as few products as possible are computed (winograd_points.h). Larger
-// tiles come first; all but the last are even, so that no 2x2 window of a pool is cut.
+// How Winograd's algorithm divides images: each axis into the fewest tiles of at most 7 outputs, as
+// even as they can be, the larger ones first; m outputs are made from m + 2 inputs
+// (winograd_points.h). Tiles may cut 2x2 windows of a pool.
 // Work goes in blocks of whole rows of tiles, counted over all images. A tile of m x n outputs has
 // (m + 2)(n + 2) elements in Winograd's domain, element (i, j) for the axes' points i and j; plane
 // (i, j) of a block holds, packed, one row of channels of every tile that has this element.
@@ -28,51 +28,27 @@ inline constexpr std::int64_t kChannelStep = 16;  ///< channels and filters come
 /// The tiles along one axis.
 class TileAxis {
  public:
-  /// The division of `size` >= 1 outputs with the fewest points, then the fewest tiles of 6.
-  explicit TileAxis(std::int64_t size) : size_(size) {
-    std::int64_t best = -1;
-    for (std::int64_t sixes = 0; sixes <= (size + 5) / 6; ++sixes) {
-      for (std::int64_t fours = 0; fours <= 2; ++fours) {
-        for (const int last : {0, 2, 3}) {
-          const std::int64_t covered = 6 * sixes + 4 * fours + last;
-          const std::int64_t points = covered + 2 * (sixes + fours + (last > 0 ? 1 : 0));
-          if (covered < size || (best >= 0 && points >= best)) continue;
-          best = points;
-          sixes_ = sixes;
-          fours_ = fours;
-          last_ = last;
-        }
-      }
-    }
-  }
+  /// The division of `size` >= 1 outputs with the fewest points.
+  explicit TileAxis(std::int64_t size)
+      : tiles_((size + kMaxTileSide - 1) / kMaxTileSide),
+        outputs_(static_cast<int>(size / tiles_)),
+        larger_(size % tiles_) {}
 
-  std::int64_t size() const { return size_; }
-  std::int64_t tiles() const { return sixes_ + fours_ + (last_ > 0 ? 1 : 0); }
-  /// Outputs of all tiles: `size` or more.
-  std::int64_t covered() const { return start(tiles()); }
-  /// A tile's outputs, its first output, and how many of them lie inside the axis.
-  int outputs(std::int64_t tile) const {
-    return tile < sixes_ ? 6 : tile < sixes_ + fours_ ? 4 : last_;
-  }
-  std::int64_t start(std::int64_t tile) const {
-    const std::int64_t fours = std::clamp<std::int64_t>(tile - sixes_, 0, fours_);
-    return 6 * std::min(tile, sixes_) + 4 * fours + (tile > sixes_ + fours_ ? last_ : 0);
-  }
-  int inside(std::int64_t tile) const {
-    return static_cast<int>(std::min<std::int64_t>(outputs(tile), size_ - start(tile)));
-  }
+  std::int64_t tiles() const { return tiles_; }
+  /// A tile's outputs, and the first of them; start(tiles()) is the axis' size.
+  int outputs(std::int64_t tile) const { return tile < larger_ ? outputs_ + 1 : outputs_; }
+  std::int64_t start(std::int64_t tile) const { return tile * outputs_ + std::min(tile, larger_); }
   /// How many tiles have a point; they are the first ones.
   std::int64_t with_point(int point) const {
-    if (point >= 6) return sixes_;
-    if (point == 5) return sixes_ + fours_;
-    return point == 4 && last_ == 2 ? sixes_ + fours_ : tiles();
+    return point < outputs_ + 2 ? tiles_ : point < points() ? larger_ : 0;
   }
   /// Points of the first tile, which has most.
   int points() const { return outputs(0) + 2; }
 
  private:
-  std::int64_t size_, sixes_ = 0, fours_ = 0;
-  int last_ = 0;
+  std::int64_t tiles_;
+  int outputs_;          ///< of a smaller tile
+  std::int64_t larger_;  ///< tiles with one output more
 };
 
 /// Rows of tiles first <= row < end, counted over all images.

@@ -57,10 +57,6 @@ constexpr bool rows_mirrored(const Matrix& m, int pair) {
   return true;
 }
 
-constexpr bool begins_pair(int index) {
-  return index == kPairs[0] || index == kPairs[1] || index == kPairs[2];
-}
-
 /// A matrix taken apart into sums and differences of pairs of inputs (mirrored columns), a core,
 /// and sums and differences of pairs of results (mirrored rows).
 template <class Transform>
@@ -147,14 +143,20 @@ HWY_INLINE void transform(D d, const V* in, V* out) {
 template <class F>
 HWY_INLINE void with_outputs(int outputs, const F& f) {
   switch (outputs) {
+    case 7:
+      return f(std::integral_constant<int, 7>());
     case 6:
       return f(std::integral_constant<int, 6>());
+    case 5:
+      return f(std::integral_constant<int, 5>());
     case 4:
       return f(std::integral_constant<int, 4>());
     case 3:
       return f(std::integral_constant<int, 3>());
-    default:
+    case 2:
       return f(std::integral_constant<int, 2>());
+    default:
+      return f(std::integral_constant<int, 1>());
   }
 }
 

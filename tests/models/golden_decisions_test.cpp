@@ -1,6 +1,6 @@
 // The 60-way golden episode by the CPU's fused blocks, against a run in double that takes every
 // pool winner and ReLU mask from the f32 run: one that rounding turns moves a filter's gradient by
-// 1e-3, more than all rounding together. The bound is twice the error that PyTorch's own float32
+// 1e-3, more than all rounding together. The bound is half the error that PyTorch's own float32
 // run makes against its float64 one in its worst tensor.
 #include <algorithm>
 
@@ -154,7 +154,7 @@ TEST_CASE("golden: 60-way episode by the fused blocks, with the f32 run's decisi
       CAPTURE(name);
       const auto& block = gradients[i / 3];
       const auto& want = i % 3 == 0 ? block.dweight : i % 3 == 1 ? block.dgamma : block.dbeta;
-      CHECK(relative_error(run.gradient(i), want) <= 0.2 * pytorch);
+      CHECK(relative_error(run.gradient(i), want) <= 0.5 * pytorch);
     }
   }
 }

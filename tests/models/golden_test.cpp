@@ -149,8 +149,22 @@ TEST_CASE("golden: 5-way episode, losses and gradients of SED and LSED") {
   }
 }
 
-// A step is about learning rate * sign(g) at first: an element whose gradient is lost in rounding
-// moves either way, in PyTorch's float32 run and in ours; hence its error, times 4.
+/// A step is about learning rate * sign(g) at first: an element whose gradient is lost in rounding
+/// moves either way, in PyTorch's float32 run and in ours; hence its error, times 4. Of Winograd's
+/// tiles, which round more, any tensor may have such an element, as one of PyTorch's has: at least
+/// its worst tensor's error of either metric.
+double adam_bound(const Golden& golden, const Run& run, const Setting& setting,
+                  std::size_t parameter, int step) {
+  const auto recorded = [&](const std::string& metric, std::size_t i) {
+    return golden.scalar(fmt::format("{}.step{}_error.{}", metric, step, run.name(i)));
+  };
+  double bound = std::max(4.0 * recorded(setting.metric, parameter), kTolerance);
+  for (std::size_t i = 0; setting.by_winograd() && i < run.parameters(); ++i) {
+    bound = std::max({bound, recorded("sed", i), recorded("lsed", i)});
+  }
+  return bound;
+}
+
 TEST_CASE("golden: 5-way episode, three Adam steps") {
   const Golden golden("episode_5way");
   for (const Setting& setting : kSettings) {
@@ -167,9 +181,7 @@ TEST_CASE("golden: 5-way episode, three Adam steps") {
         const std::string name = run.name(i);
         CAPTURE(name);
         CAPTURE(step);
-        const auto recorded = fmt::format("{}.step{}_error.{}", setting.metric, step, name);
-        const double bound = std::max(4.0 * golden.scalar(recorded), kTolerance);
-        CHECK(run.change_error(i, step) <= bound);
+        CHECK(run.change_error(i, step) <= adam_bound(golden, run, setting, i, step));
       }
     }
   }
