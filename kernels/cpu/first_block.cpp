@@ -12,7 +12,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/pool_window-inl.h"
 #include "kernels/cpu/simd-inl.h"
-#include "kernels/cpu/winograd_gemm-inl.h"
+#include "kernels/cpu/window_winograd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace protolith::cpu {
@@ -77,25 +77,6 @@ void add_patches(const PaddedPlanes& planes, double* sum, double* gram) {
   }
 }
 
-/// Calls f(input, place, tap) for every product in the four outputs of a pooling window: the 4x4
-/// inputs (broadcast) in turn, `place` the output, `tap` of the filter; both integral constants.
-template <class F>
-HWY_INLINE void for_window_products(const float* inputs, std::int64_t pitch, const F& f) {
-  const ChannelTag d;
-  unrolled<16>([&](auto pixel) PROTOLITH_LAMBDA {
-    constexpr int kRow = decltype(pixel)::value / 4;
-    constexpr int kColumn = decltype(pixel)::value % 4;
-    const Vector value = hn::Set(d, inputs[kRow * pitch + kColumn]);
-    unrolled<4>([&](auto place) PROTOLITH_LAMBDA {
-      constexpr int kTapRow = kRow - decltype(place)::value / 2;
-      constexpr int kTapColumn = kColumn - decltype(place)::value % 2;
-      if constexpr (kTapRow >= 0 && kTapRow < 3 && kTapColumn >= 0 && kTapColumn < 3) {
-        f(value, place, std::integral_constant<int, kTapRow * 3 + kTapColumn>());
-      }
-    });
-  });
-}
-
 /// relu and maximum of a window's four outputs.
 HWY_INLINE void store_window(const Vector* outputs, float* y, std::uint8_t* winner) {
   const ChannelTag d;
@@ -111,33 +92,33 @@ HWY_INLINE void store_window(const Vector* outputs, float* y, std::uint8_t* winn
   if (winner != nullptr) Winner::store(places, winner);
 }
 
-/// One image: filters [C,9,K] and shift [K] with batch norm in them. kOneChannel: the filters of a
-/// vector stay in registers.
+/// One image: filters [C,16,K] in Winograd's domain, with batch norm in them and in shift [K].
+/// kOneChannel: the filters of a vector stay in registers.
 template <bool kOneChannel>
-HWY_INLINE void forward_image(const PaddedPlanes& planes, const float* filters, const float* shift,
-                              std::int64_t count, float* y, std::uint8_t* winner) {
+HWY_INLINE void forward_image(const PaddedPlanes& planes, WindowRow& row, const float* filters,
+                              const float* shift, std::int64_t count, float* y,
+                              std::uint8_t* winner) {
   const ChannelTag d;
   const std::int64_t width = planes.width / 2;
   for (std::int64_t p = 0; p < planes.height / 2; ++p) {
+    transform_window_row(planes, p, row);
     for (std::int64_t k = 0; k < count; k += static_cast<std::int64_t>(hn::Lanes(d))) {
       const Vector start = hn::LoadU(d, shift + k);
-      Vector taps[9];
+      Vector taps[16];
       const auto load_taps = [&](std::int64_t c) PROTOLITH_LAMBDA {
-        unrolled<9>([&](auto t) PROTOLITH_LAMBDA {
-          taps[t] = hn::LoadU(d, filters + (c * 9 + t) * count + k);
+        unrolled<16>([&](auto t) PROTOLITH_LAMBDA {
+          taps[t] = hn::LoadU(d, filters + (c * 16 + t) * count + k);
         });
       };
       if constexpr (kOneChannel) load_taps(0);
       for (std::int64_t q = 0; q < width; ++q) {
-        Vector outputs[4] = {start, start, start, start};
+        WindowSums sums(start);
         for (std::int64_t c = 0; c < (kOneChannel ? 1 : planes.channels); ++c) {
           if constexpr (!kOneChannel) load_taps(c);
-          const float* const inputs = planes.plane(c) + 2 * (p * planes.pitch + q);
-          for_window_products(inputs, planes.pitch,
-                              [&](Vector v, auto place, auto tap) PROTOLITH_LAMBDA {
-                                outputs[place] = hn::MulAdd(v, taps[tap], outputs[place]);
-                              });
+          sums.add(row.at(c, 0) + q, row.windows(), taps);
         }
+        Vector outputs[4];
+        sums.outputs(outputs);
         const std::int64_t at = (p * width + q) * count + k;
         store_window(outputs, y + at, winner == nullptr ? nullptr : winner + at);
       }
@@ -145,12 +126,12 @@ HWY_INLINE void forward_image(const PaddedPlanes& planes, const float* filters, 
   }
 }
 
-void forward_one(const PaddedPlanes& planes, const float* filters, const float* shift,
-                 std::int64_t count, float* y, std::uint8_t* winner) {
+void forward_one(const PaddedPlanes& planes, WindowRow& row, const float* filters,
+                 const float* shift, std::int64_t count, float* y, std::uint8_t* winner) {
   if (planes.channels == 1) {
-    forward_image<true>(planes, filters, shift, count, y, winner);
+    forward_image<true>(planes, row, filters, shift, count, y, winner);
   } else {
-    forward_image<false>(planes, filters, shift, count, y, winner);
+    forward_image<false>(planes, row, filters, shift, count, y, winner);
   }
 }
 
@@ -264,15 +245,16 @@ class RangeSums {
   std::vector<double> values_;
 };
 
-/// weight [K,3,3,C] -> filters [C,9,K], times scale[k].
-std::vector<float> folded_filters(const float* weight, const float* scale,
+/// weight [K,3,3,C] -> filters [C,16,K] in Winograd's domain, times scale[k].
+std::vector<float> window_filters(const float* weight, const float* scale,
                                   const ConvolutionExtents& e) {
-  std::vector<float> filters(static_cast<std::size_t>(9 * e.channels * e.filters));
+  std::vector<float> filters(static_cast<std::size_t>(16 * e.channels * e.filters));
   for (std::int64_t k = 0; k < e.filters; ++k) {
-    for (std::int64_t tap = 0; tap < 9; ++tap) {
-      for (std::int64_t c = 0; c < e.channels; ++c) {
-        filters[static_cast<std::size_t>((c * 9 + tap) * e.filters + k)] =
-            weight[(k * 9 + tap) * e.channels + c] * scale[k];
+    for (std::int64_t c = 0; c < e.channels; ++c) {
+      const auto taps = window_filter(weight + k * 9 * e.channels + c, e.channels, scale[k]);
+      for (std::size_t t = 0; t < taps.size(); ++t) {
+        filters[(static_cast<std::size_t>(c) * 16 + t) * static_cast<std::size_t>(e.filters) +
+                static_cast<std::size_t>(k)] = taps[t];
       }
     }
   }
@@ -350,12 +332,13 @@ void patch_moments(const PatchStatistics& patches, const float* weight, std::int
 void first_block_forward(const float* x, const float* weight, const float* scale,
                          const float* shift, float* y, std::uint8_t* winner,
                          const ConvolutionExtents& e) {
-  const std::vector<float> filters = folded_filters(weight, scale, e);
+  const std::vector<float> filters = window_filters(weight, scale, e);
+  std::vector<WindowRow> rows(static_cast<std::size_t>(range_count(e.images, 1)), WindowRow(e));
   const std::int64_t outputs = (e.height / 2) * (e.width / 2) * e.filters;
-  for_padded_images(x, e, [&](int, std::int64_t image, const PaddedPlanes& planes) {
+  for_padded_images(x, e, [&](int range, std::int64_t image, const PaddedPlanes& planes) {
     HWY_DYNAMIC_DISPATCH(forward_one)
-    (planes, filters.data(), shift, e.filters, y + image * outputs,
-     winner == nullptr ? nullptr : winner + image * outputs);
+    (planes, rows[static_cast<std::size_t>(range)], filters.data(), shift, e.filters,
+     y + image * outputs, winner == nullptr ? nullptr : winner + image * outputs);
   });
 }
 

@@ -37,8 +37,8 @@ class PaddedPlanes {
   std::int64_t pitch;  ///< floats between rows
 
  private:
-  /// Vectors of 16 may reach beyond a row's end.
-  static constexpr std::int64_t kSlack = 16;
+  /// Pairs of vectors of 16 may reach beyond a row's end.
+  static constexpr std::int64_t kSlack = 32;
   std::vector<float> values_;
 };
 
