@@ -16,6 +16,16 @@
 #define PROTOLITH_LAMBDA HWY_ATTR __attribute__((always_inline))
 #endif
 
+/// Functions that exist for every size of a tile are inlined into the loop over tiles: calls cost 5
+/// %. Sanitizers' compilers take minutes for such loops.
+#ifndef PROTOLITH_TILE_FUNCTION
+#ifdef PROTOLITH_SANITIZED
+#define PROTOLITH_TILE_FUNCTION HWY_NOINLINE
+#else
+#define PROTOLITH_TILE_FUNCTION HWY_INLINE
+#endif
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace protolith::cpu {
 namespace HWY_NAMESPACE {

@@ -123,7 +123,7 @@ struct RowGradient {
 
 /// Along the rows: strip [points, width] = A dz. kLower: see add_pool().
 template <int kOutputs, bool kLower>
-HWY_INLINE void transform_gradient_rows(const RowGradient& row, const Strip& strip) {
+PROTOLITH_TILE_FUNCTION void transform_gradient_rows(const RowGradient& row, const Strip& strip) {
   const ChannelTag d;
   const auto store = [&](std::int64_t column, const ChannelVector* dz) PROTOLITH_LAMBDA {
     ChannelVector out[kOutputs + 2];
@@ -155,8 +155,9 @@ HWY_INLINE void transform_gradient_rows(const RowGradient& row, const Strip& str
 
 /// Along the columns: one tile's elements, to `offset` in its planes.
 template <int kOutputs>
-HWY_INLINE void transform_gradient_columns(const Strip& strip, std::int64_t first, int points,
-                                           const TileRowPlanes& planes, std::int64_t offset) {
+PROTOLITH_TILE_FUNCTION void transform_gradient_columns(const Strip& strip, std::int64_t first,
+                                                        int points, const TileRowPlanes& planes,
+                                                        std::int64_t offset) {
   const ChannelTag d;
   for (int i = 0; i < points; ++i) {
     ChannelVector in[kOutputs];
@@ -211,8 +212,8 @@ HWY_INLINE void transform_gradients(const BackwardTask& task, const TileRows& bl
 /// Along the columns: strip [points, first ...] += B of one tile's elements. The tile before has
 /// written its first two columns, unless it is the first.
 template <int kOutputs>
-HWY_INLINE void add_input_columns(const TileRowPlanes& planes, std::int64_t offset, int points,
-                                  const Strip& strip, std::int64_t first) {
+PROTOLITH_TILE_FUNCTION void add_input_columns(const TileRowPlanes& planes, std::int64_t offset,
+                                               int points, const Strip& strip, std::int64_t first) {
   const ChannelTag d;
   for (int i = 0; i < points; ++i) {
     ChannelVector in[kOutputs + 2];
@@ -233,8 +234,8 @@ HWY_INLINE void add_input_columns(const TileRowPlanes& planes, std::int64_t offs
 /// Along the rows: dx of the rows of pixels around a row of tiles; rows outside the image are null.
 /// The row of tiles before has written the first two, unless it is the image's first.
 template <int kOutputs>
-HWY_INLINE void add_input_rows(const Strip& strip, bool add, float* const* rows,
-                               std::int64_t channels, std::int64_t width) {
+PROTOLITH_TILE_FUNCTION void add_input_rows(const Strip& strip, bool add, float* const* rows,
+                                            std::int64_t channels, std::int64_t width) {
   const ChannelTag d;
   for (std::int64_t column = 0; column < width; ++column) {
     ChannelVector in[kOutputs + 2];

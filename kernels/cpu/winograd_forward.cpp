@@ -110,8 +110,9 @@ struct OutputTile {
 /// Along the rows: tile [kOutputs, points] from products [kOutputs + 2, points] of a tile at
 /// `offset` in its planes.
 template <int kOutputs>
-HWY_INLINE void transform_output_rows(const TileRowPlanes& products, std::int64_t offset,
-                                      int points, OutputTile& tile) {
+PROTOLITH_TILE_FUNCTION void transform_output_rows(const TileRowPlanes& products,
+                                                   std::int64_t offset, int points,
+                                                   OutputTile& tile) {
   const ChannelTag d;
   for (int j = 0; j < points; ++j) {
     ChannelVector in[kOutputs + 2];
@@ -145,8 +146,9 @@ struct OutputSums {
 
 /// Stores a tile to y (of its first output).
 template <int kOutputs>
-HWY_INLINE void store_tile(OutputTile& tile, int rows, float* y, std::int64_t row_stride,
-                           std::int64_t filters, OutputSums& sums) {
+PROTOLITH_TILE_FUNCTION void store_tile(OutputTile& tile, int rows, float* y,
+                                        std::int64_t row_stride, std::int64_t filters,
+                                        OutputSums& sums) {
   const ChannelTag d;
   for (int i = 0; i < rows; ++i, y += row_stride) {
     ChannelVector out[kOutputs];
@@ -231,7 +233,8 @@ struct ActivationTarget {
 
 /// Stores relu(out + shift) of a tile.
 template <int kOutputs>
-HWY_INLINE void activate_tile(OutputTile& tile, int rows, const ActivationTarget& target) {
+PROTOLITH_TILE_FUNCTION void activate_tile(OutputTile& tile, int rows,
+                                           const ActivationTarget& target) {
   for (int i = 0; i < rows; ++i) {
     ChannelVector out[kOutputs];
     transform_output_columns<kOutputs>(tile, i, out);
@@ -245,7 +248,8 @@ HWY_INLINE void activate_tile(OutputTile& tile, int rows, const ActivationTarget
 /// its first row or column is a window's second one; the tile before has stored that window's
 /// maximum so far.
 template <int kOutputs, bool kRight>
-HWY_INLINE void pool_tile(OutputTile& tile, int rows, bool lower, const ActivationTarget& target) {
+PROTOLITH_TILE_FUNCTION void pool_tile(OutputTile& tile, int rows, bool lower,
+                                       const ActivationTarget& target) {
   const ChannelTag d;
   const auto lead = [](ChannelVector& best, ChannelVector other) PROTOLITH_LAMBDA {
     best = hn::IfThenElse(takes_lead(other, best), other, best);

@@ -30,10 +30,10 @@ inline constexpr int kBlockVectors = 2;
 /// sums[row][column] (+)= sum over k of a[row * row_stride + k * depth_stride] * b[k][column], for
 /// kRows rows and kVectors vectors of columns. b and sums have `columns` columns.
 template <int kRows, int kVectors, bool kAdd>
-HWY_INLINE void product_block(const float* HWY_RESTRICT a, std::int64_t row_stride,
-                              std::int64_t depth_stride, std::int64_t depth,
-                              const float* HWY_RESTRICT b, std::int64_t columns,
-                              float* HWY_RESTRICT sums) {
+PROTOLITH_TILE_FUNCTION void product_block(const float* HWY_RESTRICT a, std::int64_t row_stride,
+                                           std::int64_t depth_stride, std::int64_t depth,
+                                           const float* HWY_RESTRICT b, std::int64_t columns,
+                                           float* HWY_RESTRICT sums) {
   const ChannelTag d;
   using V = hn::Vec<ChannelTag>;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));

@@ -25,8 +25,8 @@ namespace HWY_NAMESPACE {
 /// Along the rows: strip [points, 1 ... width] from the first `width` pixels of rows, each with C
 /// channels.
 template <int kOutputs>
-HWY_INLINE void transform_input_rows(const float* const* rows, std::int64_t channels,
-                                     std::int64_t width, const Strip& strip) {
+PROTOLITH_TILE_FUNCTION void transform_input_rows(const float* const* rows, std::int64_t channels,
+                                                  std::int64_t width, const Strip& strip) {
   const ChannelTag d;
   constexpr int kPoints = kOutputs + 2;
   for (std::int64_t column = 0; column < width; ++column) {
@@ -42,8 +42,9 @@ HWY_INLINE void transform_input_rows(const float* const* rows, std::int64_t chan
 
 /// Along the columns: one tile's elements, to `offset` in its planes, from its part of the strip.
 template <int kOutputs>
-HWY_INLINE void transform_input_columns(const Strip& strip, std::int64_t first, int points,
-                                        const TileRowPlanes& planes, std::int64_t offset) {
+PROTOLITH_TILE_FUNCTION void transform_input_columns(const Strip& strip, std::int64_t first,
+                                                     int points, const TileRowPlanes& planes,
+                                                     std::int64_t offset) {
   const ChannelTag d;
   constexpr int kPoints = kOutputs + 2;
   for (int i = 0; i < points; ++i) {
