@@ -10,11 +10,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Where the module lies: beside the program that runs.
+/// Where the module lies: beside the program that runs, or where it is installed.
 fs::path module_file() {
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  return error ? fs::path(kCudaModule) : program.parent_path() / kCudaModule;
+  if (error) return kCudaModule;
+  const fs::path beside = program.parent_path() / kCudaModule;
+  const fs::path installed = program.parent_path() / PROTOLITH_MODULE_FOLDER / kCudaModule;
+  return !fs::exists(beside, error) && fs::exists(installed, error) ? installed : beside;
 }
 
 std::string loading_failure() {

@@ -163,7 +163,8 @@ std::string examples() {
                         target.on_mini_imagenet ? " *" : "");
   }
   return text +
-         "* in the paper on miniImageNet, here on the data that --data names\n"
+         "* in the paper on miniImageNet: --data mini-imagenet:PATH; here on what --data names,\n"
+         "  by the presets of miniImageNet on that, else by those of Omniglot\n"
          "\n"
          "Runs the commands that --print shows; they use the published protocol's presets, which\n"
          "the flags above change. Ctrl-C saves and exits with 130; the same command goes on.";

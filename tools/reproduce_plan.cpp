@@ -37,11 +37,11 @@ class Planner {
 
   std::vector<ReproduceStep> steps() {
     const std::string& target = options_.target;
-    if (target == "fig3") histogram("omniglot-20w1s-sed", "sed,lsed:0:0.1,lsed:0:0.01", "0");
-    if (target == "fig4") histogram("omniglot-20w1s-sed", "sed", "0,8,16");
-    if (target == "fig5") histogram("omniglot-20w1s-lsed", "lsed:0:0.01", "0,8,16");
-    if (target == "fig6") histogram("omniglot-20w1s-sed", "sed", "0,50,100");
-    if (target == "fig7") histogram("omniglot-20w1s-lsed", "lsed:4:0.01", "0,50,100");
+    if (target == "fig3") histogram("sed", "sed,lsed:0:0.1,lsed:0:0.01", "0");
+    if (target == "fig4") histogram("sed", "sed", "0,8,16");
+    if (target == "fig5") histogram("lsed", "lsed:0:0.01", "0,8,16");
+    if (target == "fig6") histogram("sed", "sed", "0,50,100");
+    if (target == "fig7") histogram("lsed", "lsed:4:0.01", "0,50,100");
     if (target == "fig8") sweep();
     if (target == "fig9") curves();
     if (target == "table1") table();
@@ -66,8 +66,13 @@ class Planner {
     steps_.push_back({name, joined({arguments, last_words_}), options_.out / (name + ".json")});
   }
 
-  void histogram(const char* preset, const char* metrics, const char* at) {
-    add("hist", joined({{"grad-hist", "--preset", preset, "--metric", metrics, "--at", at},
+  std::string preset(const std::string& metric, const std::string& shot = "1") const {
+    const bool mini = data_kind(options_) == "mini-imagenet";
+    return fmt::format("{}{}s-{}", mini ? "mini-5w" : "omniglot-20w", shot, metric);
+  }
+
+  void histogram(const char* metric, const char* metrics, const char* at) {
+    add("hist", joined({{"grad-hist", "--preset", preset(metric), "--metric", metrics, "--at", at},
                         option_words({}, options_.flags),
                         {"--out", out("hist")}}));
     steps_.back().scratch = options_.out / "hist";
@@ -75,9 +80,9 @@ class Planner {
 
   Words train_options() const { return option_words(defaults_, options_.flags); }
 
-  void train(const std::string& name, const std::string& preset) {
+  void train(const std::string& name, const std::string& its_preset) {
     add("train-" + name,
-        joined({{"train", "--preset", preset}, train_options(), {"--out", out(name)}}));
+        joined({{"train", "--preset", its_preset}, train_options(), {"--out", out(name)}}));
     ReproduceStep& step = steps_.back();
     step.run = options_.out / name;
     step.resume = joined({{"train", "--resume", out(name)}, device_words(), last_words_});
@@ -87,15 +92,15 @@ class Planner {
     // The paper's axes: s at r = 0.01, and r (1 is SED) at s = 4.
     const char* const s = options_.quick ? "0,4,16" : "0,1,2,4,8,16";
     const char* const r = options_.quick ? "lsed:4:0.1" : "lsed:4:1,lsed:4:0.1,lsed:4:0.001";
-    add("sweep", joined({{"sweep", "--preset", "omniglot-20w1s-lsed", "--s", s, "--r", "0.01",
-                          "--metric", r, "--reference", "lsed:4:0.01"},
+    add("sweep", joined({{"sweep", "--preset", preset("lsed"), "--s", s, "--r", "0.01", "--metric",
+                          r, "--reference", "lsed:4:0.01"},
                          train_options(),
                          {"--out", out("sweep")}}));
   }
 
   void curves() {
-    train("sed", "omniglot-20w1s-sed");
-    train("lsed", "omniglot-20w1s-lsed");
+    train("sed", preset("sed"));
+    train("lsed", preset("lsed"));
     add("report", {"report", out("sed"), out("lsed"), "--out", out("report.html")});
   }
 
@@ -103,8 +108,8 @@ class Planner {
     for (const std::string shot : {"1", "5"}) {
       const std::string sed = "sed-" + shot + "shot";
       const std::string lsed = "lsed-" + shot + "shot";
-      train(sed, "omniglot-20w" + shot + "s-sed");
-      train(lsed, "omniglot-20w" + shot + "s-lsed");
+      train(sed, preset("sed", shot));
+      train(lsed, preset("lsed", shot));
       add("eval-" + shot + "shot",
           joined({{"eval", out(sed), "--compare", out(lsed)}, device_words()}));
     }
@@ -117,6 +122,13 @@ class Planner {
 };
 
 }  // namespace
+
+std::string data_kind(const ReproduceOptions& options) {
+  for (const Assignment& flag : options.flags) {
+    if (flag.option->key == "data") return flag.value.substr(0, flag.value.find(':'));
+  }
+  return "";
+}
 
 const std::vector<ReproduceTarget>& reproduce_targets() {
   static const std::vector<ReproduceTarget> targets = {

@@ -13,7 +13,7 @@ namespace protolith {
 struct ReproduceTarget {
   std::string name;         ///< "fig3", "table1"
   std::string description;  ///< of what is made here
-  bool on_mini_imagenet;    ///< in the paper; here everything is Omniglot
+  bool on_mini_imagenet;    ///< in the paper; here on the data that --data names
 };
 
 const std::vector<ReproduceTarget>& reproduce_targets();
@@ -39,7 +39,11 @@ struct ReproduceStep {
   std::filesystem::path scratch = {};    ///< its own folder, removed before it begins anew
 };
 
-/// The steps of options.target, in order; none for fig2, which is computed without a model.
+/// The kind of the data that --data names; "" without it.
+std::string data_kind(const ReproduceOptions& options);
+
+/// The steps of options.target, in order; none for fig2, which is computed without a model. They
+/// use the presets of miniImageNet on that, else those of Omniglot.
 std::vector<ReproduceStep> reproduce_steps(const ReproduceOptions& options);
 
 /// The step as a line for a shell: "protolith train ... > DIR/train-sed.json".

@@ -38,13 +38,6 @@ double number(const nlohmann::json& object, const char* key) {
   return found->is_null() ? std::numeric_limits<double>::quiet_NaN() : found->get<double>();
 }
 
-std::string data_kind(const ReproduceOptions& options) {
-  for (const Assignment& flag : options.flags) {
-    if (flag.option->key == "data") return flag.value.substr(0, flag.value.find(':'));
-  }
-  return "";
-}
-
 /// What the numbers are not.
 std::string caveats(const ReproduceOptions& options, const std::vector<ReproduceStep>& steps) {
   const ReproduceTarget& target = find_reproduce_target(options.target);
@@ -52,7 +45,7 @@ std::string caveats(const ReproduceOptions& options, const std::vector<Reproduce
   std::string text;
   if (kind == "synthetic") {
     text += "On generated glyphs: the numbers are not the paper's, nor comparable with them.\n";
-  } else if (target.on_mini_imagenet) {
+  } else if (target.on_mini_imagenet && kind != "mini-imagenet") {
     text += fmt::format("Measured on {}; the paper's figure is of miniImageNet.\n", kind);
   }
   // The figures of early iterations are the same with and without --quick.

@@ -81,6 +81,14 @@ TEST_CASE("targets are these commands") {
   CHECK_THROWS_WITH_AS(lines("fig1"), doctest::Contains("table1"), UsageError);
 }
 
+TEST_CASE("miniImageNet has its own presets") {
+  const Assignments flags{flag("data", "mini-imagenet:mini.tar")};
+  CHECK(contains(lines("fig6", false, flags).at(0), "--preset mini-5w1s-sed --metric sed"));
+  CHECK(contains(lines("fig8", false, flags).at(0), "--preset mini-5w1s-lsed --s"));
+  CHECK(contains(lines("fig9", false, flags).at(1), "--preset mini-5w1s-lsed --data"));
+  CHECK(contains(lines("table1", false, flags).at(3), "--preset mini-5w5s-sed --data"));
+}
+
 TEST_CASE("flags go to the commands that take them, over --quick's own") {
   const Assignments flags{flag("data", "omniglot:a b"), flag("episodes", "400"),
                           flag("threads", "2"), flag("deterministic", "off"), flag("seed", "3")};

@@ -1,0 +1,70 @@
+# What `cmake --install` puts where, and the Debian packages that CPack makes of it (component
+# runtime: protolith; development: protolith-dev). The CUDA module goes with `cmake --install` only:
+# its libraries are not Debian's.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+install(TARGETS protolith COMPONENT runtime)
+if(PROTOLITH_CUDA_FOUND)
+  install(TARGETS protolith_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/protolith
+          COMPONENT cuda)
+endif()
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/pretrained
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/protolith COMPONENT runtime)
+install(FILES ${PROJECT_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
+
+# The libraries, with headers under include/protolith by the names that the sources include.
+set(headers ${CMAKE_INSTALL_INCLUDEDIR}/protolith)
+foreach(library kernels_cpu engine models data)
+  set_target_properties(protolith_${library} PROPERTIES EXPORT_NAME ${library})
+  target_include_directories(protolith_${library} INTERFACE $<INSTALL_INTERFACE:${headers}>)
+  target_compile_features(protolith_${library} INTERFACE cxx_std_20)
+endforeach()
+install(TARGETS protolith_kernels_cpu protolith_engine protolith_models protolith_data
+        EXPORT ProtolithTargets ARCHIVE COMPONENT development)
+foreach(folder engine engine/ops models data)
+  file(GLOB public CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.h)
+  install(FILES ${public} DESTINATION ${headers}/${folder} COMPONENT development)
+endforeach()
+
+set(package ${CMAKE_INSTALL_LIBDIR}/cmake/Protolith)
+install(EXPORT ProtolithTargets NAMESPACE Protolith:: DESTINATION ${package} COMPONENT development)
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/ProtolithConfig.cmake.in
+  ${CMAKE_CURRENT_BINARY_DIR}/ProtolithConfig.cmake INSTALL_DESTINATION ${package})
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/ProtolithConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/ProtolithConfig.cmake
+              ${CMAKE_CURRENT_BINARY_DIR}/ProtolithConfigVersion.cmake
+              ${PROJECT_SOURCE_DIR}/third_party/libraries.cmake
+        DESTINATION ${package} COMPONENT development)
+configure_file(${CMAKE_CURRENT_LIST_DIR}/protolith.pc.in
+               ${CMAKE_CURRENT_BINARY_DIR}/protolith.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/protolith.pc
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/tools/examples
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/protolith COMPONENT development)
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_COMPONENTS_ALL runtime development)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_PACKAGE_CONTACT "The Protolith developers <protolith@localhost>")
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME protolith)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS gnuplot-nox)
+set(CPACK_COMPONENT_RUNTIME_DESCRIPTION
+  "Few-shot image classification by prototypical networks\n\
+ Trains and evaluates prototypical networks with squared Euclidean and leaky\n\
+ squared Euclidean distances, and classifies images from a handful of examples.")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME protolith-dev)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
+    "libfmt-dev, libdnnl-dev, libopenblas-openmp-dev, libhwy-dev, libarchive-dev")
+set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION
+  "Protolith's libraries, for programs with few-shot classification in them\n\
+ Tensors, automatic differentiation, the conv4 encoder, data sets.")
+set(CPACK_STRIP_FILES ON)
+include(CPack)
