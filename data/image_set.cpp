@@ -33,13 +33,11 @@ constexpr std::array kKinds = {
 };
 
 const Kind& find_kind(const std::string& name, const std::string& spec) {
-  std::string known;
   for (const Kind& kind : kKinds) {
     if (name == kind.name) return kind;
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", kind.usage);
   }
-  throw UsageError(
-      fmt::format("unknown data set '{}': expected KIND:PATH, one of {}", spec, known));
+  throw UsageError(fmt::format("unknown data set '{}': expected KIND:PATH, one of {}", spec,
+                               fmt::join(dataset_forms(), ", ")));
 }
 
 }  // namespace
@@ -53,6 +51,12 @@ Split parse_split(const std::string& name) {
     if (name == kSplitNames[i]) return static_cast<Split>(i);
   }
   throw UsageError(fmt::format("unknown split '{}': expected train, val, test or trainval", name));
+}
+
+std::vector<std::string> dataset_forms() {
+  std::vector<std::string> forms;
+  for (const Kind& kind : kKinds) forms.emplace_back(kind.usage);
+  return forms;
 }
 
 std::vector<ImageClass> Dataset::classes(Split split) const {

@@ -65,6 +65,9 @@ struct DatasetSpec {
   std::string argument;
 };
 
+/// How each kind is written: "omniglot:FOLDER", "synthetic or synthetic:SEED".
+std::vector<std::string> dataset_forms();
+
 /// Throws UsageError that lists the known kinds when `spec` names another.
 DatasetSpec parse_dataset_spec(const std::string& spec);
 

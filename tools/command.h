@@ -38,6 +38,9 @@ class CommandLine {
   CLI::App& add_command(const std::string& name, const std::string& description,
                         const std::string& examples, Action action);
 
+  /// All that can be given, for who writes it down.
+  const CLI::App& tree() const { return *app_; }
+
   /// Parses, runs one command, reports errors on stderr and returns the exit code.
   int run(int argc, const char* const* argv);
 
@@ -98,5 +101,9 @@ void add_reproduce_command(CommandLine& program);
 void add_verify_command(CommandLine& program);
 void add_info_command(CommandLine& program);
 void add_report_command(CommandLine& program);
+void add_completion_command(CommandLine& program);
+
+/// All of them, in the order in which --help lists them.
+void add_commands(CommandLine& program);
 
 }  // namespace protolith

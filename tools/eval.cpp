@@ -208,7 +208,9 @@ void add_eval_command(CommandLine& program) {
       ->required();
   command.add_option("--compare", flags->compare, "a second model, evaluated on the same episodes")
       ->type_name("RUN-or-CHECKPOINT");
-  command.add_option("--split", flags->split, "train, val or test")->capture_default_str();
+  command.add_option("--split", flags->split, "of whose classes the episodes are made")
+      ->type_name("train|val|test")
+      ->capture_default_str();
   command.add_option("--way", flags->way, "classes per episode (default: the run's)");
   command.add_option("--shot", flags->shot, "support images per class (default: the run's)");
   command.add_option("--query", flags->query, "query images per class (default: the run's)");

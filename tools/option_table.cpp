@@ -130,7 +130,7 @@ ConfigOption preset_option() {
   return {"preset",
           OptionGroup::experiment,
           OptionType::text,
-          "NAME",
+          "PRESET",
           "the configuration to start from, see below",
           [](const Config& c) { return c.preset; },
           [](Config& c, const std::string& text) { c.preset = preset_config(text).preset; }};
