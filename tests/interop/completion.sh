@@ -84,8 +84,10 @@ for shell in zsh fish; do
 done
 
 if command -v fish >/dev/null; then
-  reply=$(fish --no-config -c "source '$folder/fish'; complete -C 'protolith eval --split train --comp'")
-  [[ $reply == --compare* ]] || finding "fish, protolith eval --split train --comp: '$reply'"
+  # Not --config: that is an option of train, and here train is a value.
+  reply=$(fish --no-config -c "source '$folder/fish'; complete -C 'protolith eval --split train --co'" |
+    cut -f 1 | sort | tr '\n' ' ')
+  [[ $reply == '--compare --convolution ' ]] || finding "fish, protolith eval --split train --co: '$reply'"
 fi
 
 if command -v man >/dev/null; then
