@@ -15,6 +15,10 @@ prefix=$work/prefix
 cmake --install "$build" --prefix "$prefix" >"$work/install.log" || { cat "$work/install.log"; fail "cmake --install"; }
 libraries=$(dirname "$(find "$prefix" -name libprotolith_engine.a)")
 model=$prefix/share/protolith/pretrained/omniglot-20w1s-lsed.safetensors
+for printed in man/man1/protolith.1 bash-completion/completions/protolith; do
+  grep -q classify "$prefix/share/$printed" || fail "$printed does not speak of classify"
+done
+
 # --- three drawings, two of them alike: a cross, a smaller cross, a ring
 python3 - "$work" <<'PYTHON'
 import struct, sys, zlib

@@ -14,6 +14,25 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/pretrained
 install(FILES ${PROJECT_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
 
+# The manual page and what shells complete, as the program prints them.
+if(NOT CMAKE_CROSSCOMPILING AND NOT PROTOLITH_SANITIZE)
+  foreach(printed "man;protolith.1;${CMAKE_INSTALL_MANDIR}/man1"
+                  "bash;protolith;${CMAKE_INSTALL_DATADIR}/bash-completion/completions"
+                  "zsh;_protolith;${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions"
+                  "fish;protolith.fish;${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
+    list(GET printed 0 form)
+    list(GET printed 1 name)
+    list(GET printed 2 folder)
+    set(file ${CMAKE_BINARY_DIR}/completion/${form}/${name})
+    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/completion/${form})
+    add_custom_command(OUTPUT ${file} COMMAND protolith completion ${form} > ${file}
+                       DEPENDS protolith VERBATIM)
+    list(APPEND printed_files ${file})
+    install(FILES ${file} DESTINATION ${folder} COMPONENT runtime)
+  endforeach()
+  add_custom_target(protolith_completion ALL DEPENDS ${printed_files})
+endif()
+
 # The libraries, with headers under include/protolith by the names that the sources include.
 set(headers ${CMAKE_INSTALL_INCLUDEDIR}/protolith)
 foreach(library kernels_cpu engine models data)
