@@ -105,20 +105,21 @@ HWY_INLINE void forward_image(const PaddedPlanes& planes, WindowRow& row, const 
     for (std::int64_t k = 0; k < count; k += static_cast<std::int64_t>(hn::Lanes(d))) {
       const Vector start = hn::LoadU(d, shift + k);
       Vector taps[16];
-      const auto load_taps = [&](std::int64_t c) PROTOLITH_LAMBDA {
-        unrolled<16>([&](auto t) PROTOLITH_LAMBDA {
-          taps[t] = hn::LoadU(d, filters + (c * 16 + t) * count + k);
-        });
-      };
-      if constexpr (kOneChannel) load_taps(0);
+      if constexpr (kOneChannel) {
+        unrolled<16>([&](auto t)
+                         PROTOLITH_LAMBDA { taps[t] = hn::LoadU(d, filters + t * count + k); });
+      }
       for (std::int64_t q = 0; q < width; ++q) {
-        WindowSums sums(start);
-        for (std::int64_t c = 0; c < (kOneChannel ? 1 : planes.channels); ++c) {
-          if constexpr (!kOneChannel) load_taps(c);
-          sums.add(row.at(c, 0) + q, row.windows(), taps);
-        }
         Vector outputs[4];
-        sums.outputs(outputs);
+        if constexpr (kOneChannel) {
+          one_channel_outputs(row.at(0, 0) + q, row.windows(), taps, start, outputs);
+        } else {
+          WindowProducts products;
+          for (std::int64_t c = 0; c < planes.channels; ++c) {
+            products.add(row.at(c, 0) + q, row.windows(), filters + c * 16 * count + k, count);
+          }
+          products.outputs(start, outputs);
+        }
         const std::int64_t at = (p * width + q) * count + k;
         store_window(outputs, y + at, winner == nullptr ? nullptr : winner + at);
       }

@@ -2,9 +2,10 @@
 // instruction set: with the points 0, 1, -1 and infinity
 //   B^T d = (d0 - d2, d1 + d2, d2 - d1, d1 - d3),  A^T m = (m0 + m1 + m2, m1 - m2 - m3).
 // Inputs go into the domain a row of windows at a time, vectors along the row, once for all
-// filters; filters are vectors of channels. A window and channel cost 24 multiply-adds, A^T along
-// the rows being in them, and 8 additions, against 36 multiply-adds of direct sums. An infinity or
-// a NaN in an input reaches all four outputs of the windows that see it.
+// filters; filters are vectors of channels. A window costs, against 36 multiply-adds a channel of
+// direct sums, of one channel 24 (A^T along the rows is in them) and 8 additions; of several 16 a
+// channel and 24 additions. An infinity or a NaN in an input reaches all four outputs of the
+// windows that see it.
 #if defined(PROTOLITH_KERNELS_CPU_WINDOW_WINOGRAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PROTOLITH_KERNELS_CPU_WINDOW_WINOGRAD_INL_H_
 #undef PROTOLITH_KERNELS_CPU_WINDOW_WINOGRAD_INL_H_
@@ -57,44 +58,67 @@ HWY_INLINE void transform_window_row(const PaddedPlanes& planes, std::int64_t p,
   }
 }
 
-/// The four outputs of a window, for a vector of filters, summed over channels.
-class WindowSums {
+/// A^T along the columns of [2][4]: the outputs in the order of the winners' places.
+HWY_INLINE void window_outputs(const ChannelVector (*rows)[4], ChannelVector* out) {
+  unrolled<2>([&](auto r) PROTOLITH_LAMBDA {
+    const ChannelVector* const m = rows[r];
+    out[2 * r] = hn::Add(hn::Add(m[0], m[1]), m[2]);
+    out[2 * r + 1] = hn::Sub(hn::Sub(m[1], m[2]), m[3]);
+  });
+}
+
+/// The four outputs of a window of one channel, for a vector of filters' taps [16]. inputs: the
+/// window's elements, `stride` floats apart; start: what every output begins with.
+HWY_INLINE void one_channel_outputs(const float* inputs, std::int64_t stride,
+                                    const ChannelVector* taps, ChannelVector start,
+                                    ChannelVector* out) {
+  const ChannelTag d;
+  ChannelVector rows[2][4];
+  unrolled<4>([&](auto j) PROTOLITH_LAMBDA {
+    const auto input = [&](int i)
+                           PROTOLITH_LAMBDA { return hn::Set(d, inputs[(4 * i + j) * stride]); };
+    // A^T has column 1 in both outputs of a row.
+    const ChannelVector first = j == 1 ? start : hn::Zero(d);
+    const ChannelVector one = input(1);
+    const ChannelVector two = input(2);
+    rows[0][j] = hn::MulAdd(input(0), taps[j], first);
+    rows[0][j] = hn::MulAdd(one, taps[4 + j], rows[0][j]);
+    rows[0][j] = hn::MulAdd(two, taps[8 + j], rows[0][j]);
+    rows[1][j] = hn::MulAdd(one, taps[4 + j], first);
+    rows[1][j] = hn::NegMulAdd(two, taps[8 + j], rows[1][j]);
+    rows[1][j] = hn::NegMulAdd(input(3), taps[12 + j], rows[1][j]);
+  });
+  window_outputs(rows, out);
+}
+
+/// The same of several channels: products [16] are summed before A^T.
+class WindowProducts {
  public:
-  /// start: what every output begins with.
-  HWY_INLINE explicit WindowSums(ChannelVector start) {
-    const auto zero = hn::Zero(ChannelTag());
-    unrolled<2>([&](auto r) PROTOLITH_LAMBDA {
-      sums_[r][0] = sums_[r][2] = sums_[r][3] = zero;
-      sums_[r][1] = start;  // A^T has it in both outputs of a row
-    });
+  HWY_INLINE WindowProducts() {
+    unrolled<16>([&](auto t) PROTOLITH_LAMBDA { sums_[t] = hn::Zero(ChannelTag()); });
   }
-  /// inputs: a window's elements, `stride` floats apart; taps [16].
-  HWY_INLINE void add(const float* inputs, std::int64_t stride, const ChannelVector* taps) {
+  /// taps: [16] vectors of filters, `pitch` floats apart.
+  HWY_INLINE void add(const float* inputs, std::int64_t stride, const float* taps,
+                      std::int64_t pitch) {
     const ChannelTag d;
-    unrolled<4>([&](auto j) PROTOLITH_LAMBDA {
-      const auto input = [&](int i)
-                             PROTOLITH_LAMBDA { return hn::Set(d, inputs[(4 * i + j) * stride]); };
-      const ChannelVector one = input(1);
-      const ChannelVector two = input(2);
-      sums_[0][j] = hn::MulAdd(input(0), taps[j], sums_[0][j]);
-      sums_[0][j] = hn::MulAdd(one, taps[4 + j], sums_[0][j]);
-      sums_[0][j] = hn::MulAdd(two, taps[8 + j], sums_[0][j]);
-      sums_[1][j] = hn::MulAdd(one, taps[4 + j], sums_[1][j]);
-      sums_[1][j] = hn::NegMulAdd(two, taps[8 + j], sums_[1][j]);
-      sums_[1][j] = hn::NegMulAdd(input(3), taps[12 + j], sums_[1][j]);
+    unrolled<16>([&](auto t) PROTOLITH_LAMBDA {
+      sums_[t] =
+          hn::MulAdd(hn::Set(d, inputs[t * stride]), hn::LoadU(d, taps + t * pitch), sums_[t]);
     });
   }
-  /// In the order of the winners' places.
-  HWY_INLINE void outputs(ChannelVector* out) const {
-    unrolled<2>([&](auto r) PROTOLITH_LAMBDA {
-      const ChannelVector* const m = sums_[r];
-      out[2 * r] = hn::Add(hn::Add(m[0], m[1]), m[2]);
-      out[2 * r + 1] = hn::Sub(hn::Sub(m[1], m[2]), m[3]);
+  HWY_INLINE void outputs(ChannelVector start, ChannelVector* out) const {
+    ChannelVector rows[2][4];
+    unrolled<4>([&](auto j) PROTOLITH_LAMBDA {
+      rows[0][j] = hn::Add(hn::Add(sums_[j], sums_[4 + j]), sums_[8 + j]);
+      rows[1][j] = hn::Sub(hn::Sub(sums_[4 + j], sums_[8 + j]), sums_[12 + j]);
     });
+    rows[0][1] = hn::Add(rows[0][1], start);  // A^T has column 1 in both outputs of a row
+    rows[1][1] = hn::Add(rows[1][1], start);
+    window_outputs(rows, out);
   }
 
  private:
-  ChannelVector sums_[2][4];  ///< [output row][j]
+  ChannelVector sums_[16];
 };
 
 }  // namespace HWY_NAMESPACE
