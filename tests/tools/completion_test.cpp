@@ -79,7 +79,8 @@ TEST_CASE("every command and every long option of the command line is in each ou
   int flags = 0;
   for (const CLI::App* command : program.tree().get_subcommands({})) {
     const std::string name = command->get_name();
-    for (const auto& [reader, script] : all) {
+    for (const auto& [name_of_reader, script] : all) {
+      const std::string reader = name_of_reader;  // clang 14 captures no structured bindings
       CAPTURE(reader);
       CAPTURE(name);
       const std::string text = script.part_of(name);
@@ -105,11 +106,13 @@ TEST_CASE("the program prints what the functions write, for the program's own co
                                                     {"zsh", zsh_completion(help)},
                                                     {"fish", fish_completion(help)},
                                                     {"man", man_page(help)}};
-  for (const auto& [reader, text] : expected) {
+  for (const auto& [name_of_reader, text] : expected) {
+    const std::string reader = name_of_reader;
     const ProgramResult result = run_program("completion " + reader);
     CHECK(result.code == 0);
     CHECK(result.errors.empty());
-    CHECK_MESSAGE(result.output == text, reader);
+    const bool same = result.output == text;
+    CHECK_MESSAGE(same, reader);
   }
 }
 
