@@ -9,6 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "install.sh: $*" >&2; exit 1; }
 skip() { echo "install.sh: skipped: $*"; }
+command -v python3 >/dev/null || { skip "python3, which draws the images, is not installed"; exit 77; }
 
 # --- cmake --install, and the program from its new place
 prefix=$work/prefix
