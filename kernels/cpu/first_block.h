@@ -5,9 +5,10 @@
 //   mean = w . S / M,  variance = w^T (Q / M - S S^T / M^2) w,  S = sum p,  Q = sum p p^T
 // (sums in f32 over an image, in double across images): two numbers per filter cost 81 C^2 / 2
 // products a pixel, not K outputs. Forward then computes z with batch norm folded into the filters,
-// by Winograd's F(2x2,3x3) on the windows (window_winograd-inl.h), and pools it in registers: 48 C
-// K FLOPs a window, reads x, writes y and a byte per output. Backward needs from the images only G
-// = sum g p, g being the gradient that reaches z at the pool's winners: with it
+// by Winograd's F(2x2,3x3) on the windows (window_winograd-inl.h), and pools it in registers: 56 K
+// FLOPs a window of one channel, (32 C + 24) K of several, reads x, writes y and a byte per output.
+// Backward needs from the images only G = sum g p, g being the gradient that reaches z at the
+// pool's winners: with it
 //   dbeta = sum g,  dgamma = inv_std (w . G - mean dbeta)  (no division by gamma, which may be 0)
 //   dw = gamma inv_std (G - dbeta / M S - dgamma / M inv_std (Q w - mean S)).
 // It reads y, dy and the winners, and costs 18 C K FLOPs a window: each g meets the 9 C inputs at

@@ -2,6 +2,7 @@
 // are these windows (window_winograd-inl.h), and filters in it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
