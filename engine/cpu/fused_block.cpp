@@ -105,8 +105,8 @@ ConvBlockForward CpuBackend::winograd_forward(const Tensor& x,
   {
     const Tensor by_channel = floats(context->filters.elements());
     cpu::winograd_transform_filters(parameters.weight.data<float>(), nullptr,
-                                    context->filters.data<float>(), by_channel.data<float>(),
-                                    e.filters, e.channels);
+                                    cpu::TileGrid(e).planes(), context->filters.data<float>(),
+                                    by_channel.data<float>(), e.filters, e.channels);
     const Tensor memory = floats(cpu::winograd_forward_scratch(e));
     cpu::winograd_forward(x.data<float>(), by_channel.data<float>(),
                           context->convolved.data<float>(), statistics.mean.data<float>(),
@@ -228,10 +228,9 @@ std::shared_ptr<const PreparedConvBlock> CpuBackend::prepare_conv_block(
   prepared->pool = parameters.pool;
   const Tensor scale = floats(weight[0]);
   fold(scale, prepared->shift);
-  const Tensor by_filter = floats(prepared->filters.elements());
-  cpu::winograd_transform_filters(parameters.weight.data<float>(), scale.data<float>(),
-                                  by_filter.data<float>(), prepared->filters.data<float>(),
-                                  weight[0], weight[3]);
+  // The images' extents are not known yet: all planes.
+  cpu::winograd_transform_filters(parameters.weight.data<float>(), scale.data<float>(), {}, nullptr,
+                                  prepared->filters.data<float>(), weight[0], weight[3]);
   return prepared;
 }
 

@@ -92,47 +92,62 @@ HWY_INLINE void store_window(const Vector* outputs, float* y, std::uint8_t* winn
   if (winner != nullptr) Winner::store(places, winner);
 }
 
-/// One image: filters [C,16,K] in Winograd's domain, with batch norm in them and in shift [K].
-/// kOneChannel: the filters of a vector stay in registers.
-template <bool kOneChannel>
-HWY_INLINE void forward_image(const PaddedPlanes& planes, WindowRow& row, const float* filters,
-                              const float* shift, std::int64_t count, float* y,
-                              std::uint8_t* winner) {
+/// Where a row of windows goes, K channels each; winner may be null.
+struct WindowTarget {
+  float* y;
+  std::uint8_t* winner;
+
+  HWY_INLINE void store(const Vector* outputs, std::int64_t at) const {
+    store_window(outputs, y + at, winner == nullptr ? nullptr : winner + at);
+  }
+};
+
+/// A row of windows of one channel, for a vector of filters' taps, which stay in registers.
+HWY_INLINE void one_channel_row(const WindowRow& row, std::int64_t width, const float* filters,
+                                std::int64_t count, Vector start, const WindowTarget& target) {
   const ChannelTag d;
-  const std::int64_t width = planes.width / 2;
-  for (std::int64_t p = 0; p < planes.height / 2; ++p) {
-    transform_window_row(planes, p, row);
-    for (std::int64_t k = 0; k < count; k += static_cast<std::int64_t>(hn::Lanes(d))) {
-      const Vector start = hn::LoadU(d, shift + k);
-      Vector taps[16];
-      if constexpr (kOneChannel) {
-        unrolled<16>([&](auto t)
-                         PROTOLITH_LAMBDA { taps[t] = hn::LoadU(d, filters + t * count + k); });
-      }
-      for (std::int64_t q = 0; q < width; ++q) {
-        Vector outputs[4];
-        if constexpr (kOneChannel) {
-          one_channel_outputs(row.at(0, 0) + q, row.windows(), taps, start, outputs);
-        } else {
-          WindowProducts products;
-          for (std::int64_t c = 0; c < planes.channels; ++c) {
-            products.add(row.at(c, 0) + q, row.windows(), filters + c * 16 * count + k, count);
-          }
-          products.outputs(start, outputs);
-        }
-        const std::int64_t at = (p * width + q) * count + k;
-        store_window(outputs, y + at, winner == nullptr ? nullptr : winner + at);
-      }
-    }
+  Vector taps[16];
+  unrolled<16>([&](auto t) PROTOLITH_LAMBDA { taps[t] = hn::LoadU(d, filters + t * count); });
+  for (std::int64_t q = 0; q < width; ++q) {
+    Vector outputs[4];
+    one_channel_outputs(row.at(0, 0) + q, row.windows(), taps, start, outputs);
+    target.store(outputs, q * count);
   }
 }
 
+/// The same of several channels.
+HWY_INLINE void several_channel_row(const WindowRow& row, std::int64_t width, std::int64_t channels,
+                                    const float* filters, std::int64_t count, Vector start,
+                                    const WindowTarget& target) {
+  const auto windows = [&](std::int64_t q, auto together) PROTOLITH_LAMBDA {
+    Vector outputs[together][4];
+    several_channel_outputs<together>(row.at(0, 0) + q, row.windows(), filters, count, channels,
+                                      start, outputs);
+    unrolled<together>([&](auto w) PROTOLITH_LAMBDA { target.store(outputs[w], (q + w) * count); });
+  };
+  std::int64_t q = 0;
+  for (; q + kWindowsTogether <= width; q += kWindowsTogether) {
+    windows(q, std::integral_constant<int, kWindowsTogether>());
+  }
+  for (; q < width; ++q) windows(q, std::integral_constant<int, 1>());
+}
+
+/// One image: filters [C,16,K] in Winograd's domain, with batch norm in them and in shift [K].
 void forward_one(const PaddedPlanes& planes, WindowRow& row, const float* filters,
                  const float* shift, std::int64_t count, float* y, std::uint8_t* winner) {
-  if (planes.channels == 1) {
-    forward_image<true>(planes, row, filters, shift, count, y, winner);
-  } else {
-    forward_image<false>(planes, row, filters, shift, count, y, winner);
+  const std::int64_t width = planes.width / 2;
+  for (std::int64_t p = 0; p < planes.height / 2; ++p) {
+    transform_window_row(planes, p, row);
+    for (std::int64_t k = 0; k < count; k += static_cast<std::int64_t>(hn::Lanes(ChannelTag()))) {
+      const Vector start = hn::LoadU(ChannelTag(), shift + k);
+      const std::int64_t at = p * width * count + k;
+      const WindowTarget target{y + at, winner == nullptr ? nullptr : winner + at};
+      if (planes.channels == 1) {
+        one_channel_row(row, width, filters + k, count, start, target);
+      } else {
+        several_channel_row(row, width, planes.channels, filters + k, count, start, target);
+      }
+    }
   }
 }
 

@@ -91,35 +91,72 @@ HWY_INLINE void one_channel_outputs(const float* inputs, std::int64_t stride,
   window_outputs(rows, out);
 }
 
-/// The same of several channels: products [16] are summed before A^T.
-class WindowProducts {
- public:
-  HWY_INLINE WindowProducts() {
-    unrolled<16>([&](auto t) PROTOLITH_LAMBDA { sums_[t] = hn::Zero(ChannelTag()); });
-  }
-  /// taps: [16] vectors of filters, `pitch` floats apart.
-  HWY_INLINE void add(const float* inputs, std::int64_t stride, const float* taps,
-                      std::int64_t pitch) {
-    const ChannelTag d;
-    unrolled<16>([&](auto t) PROTOLITH_LAMBDA {
-      sums_[t] =
-          hn::MulAdd(hn::Set(d, inputs[t * stride]), hn::LoadU(d, taps + t * pitch), sums_[t]);
-    });
-  }
-  HWY_INLINE void outputs(ChannelVector start, ChannelVector* out) const {
-    ChannelVector rows[2][4];
-    unrolled<4>([&](auto j) PROTOLITH_LAMBDA {
-      rows[0][j] = hn::Add(hn::Add(sums_[j], sums_[4 + j]), sums_[8 + j]);
-      rows[1][j] = hn::Sub(hn::Sub(sums_[4 + j], sums_[8 + j]), sums_[12 + j]);
-    });
-    rows[0][1] = hn::Add(rows[0][1], start);  // A^T has column 1 in both outputs of a row
-    rows[1][1] = hn::Add(rows[1][1], start);
-    window_outputs(rows, out);
-  }
+/// Windows of several channels that are computed together, so that a tap is loaded once for all of
+/// them: their sums and outputs fill most of 32 registers, or of 16.
+inline constexpr int kWindowsTogether = HWY_CAP_GE512 || HWY_ARCH_ARM ? 3 : 1;
 
- private:
-  ChannelVector sums_[16];
-};
+/// A loaded vector, to be used several times: without this g++ loads it again for every use.
+HWY_INLINE ChannelVector in_register(ChannelVector v) {
+#if HWY_COMPILER_GCC && HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  __asm__("" : "+v"(v.raw));
+#endif
+  return v;
+}
+
+/// Adds column j of A^T m, upper and lower, to the outputs of a window.
+template <class J>
+HWY_INLINE void add_column(J j, ChannelVector upper, ChannelVector lower, ChannelVector* out) {
+  if constexpr (j == 0) {
+    out[0] = upper;
+    out[2] = lower;
+  } else if constexpr (j == 1) {
+    out[0] = hn::Add(out[0], upper);
+    out[2] = hn::Add(out[2], lower);
+    out[1] = upper;
+    out[3] = lower;
+  } else {
+    if constexpr (j == 2) {
+      out[0] = hn::Add(out[0], upper);
+      out[2] = hn::Add(out[2], lower);
+    }
+    out[1] = hn::Sub(out[1], upper);
+    out[3] = hn::Sub(out[3], lower);
+  }
+}
+
+/// The same for kWindows windows of several channels, out [kWindows,4], products being summed over
+/// the channels before A^T. inputs [channels,16] with `stride` floats between elements, of the
+/// first window; taps [channels,16] vectors, `pitch` floats apart. A column of elements at a time.
+template <int kWindows>
+HWY_INLINE void several_channel_outputs(const float* inputs, std::int64_t stride, const float* taps,
+                                        std::int64_t pitch, std::int64_t channels,
+                                        ChannelVector start, ChannelVector (*out)[4]) {
+  const ChannelTag d;
+  unrolled<4>([&](auto j) PROTOLITH_LAMBDA {
+    ChannelVector sums[4][kWindows];
+    unrolled<4 * kWindows>(
+        [&](auto n) PROTOLITH_LAMBDA { sums[n / kWindows][n % kWindows] = hn::Zero(d); });
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const float* const input = inputs + (c * 16 + j) * stride;
+      const float* const tap = taps + (c * 16 + j) * pitch;
+      unrolled<4>([&](auto i) PROTOLITH_LAMBDA {
+        const ChannelVector factor = in_register(hn::LoadU(d, tap + i * 4 * pitch));
+        unrolled<kWindows>([&](auto w) PROTOLITH_LAMBDA {
+          sums[i][w] = hn::MulAdd(hn::Set(d, input[i * 4 * stride + w]), factor, sums[i][w]);
+        });
+      });
+    }
+    unrolled<kWindows>([&](auto w) PROTOLITH_LAMBDA {
+      ChannelVector upper = hn::Add(hn::Add(sums[0][w], sums[1][w]), sums[2][w]);
+      ChannelVector lower = hn::Sub(hn::Sub(sums[1][w], sums[2][w]), sums[3][w]);
+      if constexpr (j == 1) {  // A^T has column 1 in both outputs of a row
+        upper = hn::Add(upper, start);
+        lower = hn::Add(lower, start);
+      }
+      add_column(j, upper, lower, out[w]);
+    });
+  });
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace protolith::cpu

@@ -299,7 +299,11 @@ void backward_images(const WinogradBackward& in, const DataGradientCoefficients&
       BackwardMemory(plan, scratch)};
   const std::int64_t plane_elements = e.filters * e.channels;
   std::fill_n(task.memory.zeros, plan.zeros(), 0.0F);
-  std::fill_n(dfilters, kPlanes * plane_elements, 0.0F);
+  for (int plane = 0; plane < kPlanes; ++plane) {
+    if (plan.grid.planes().has(plane)) {
+      std::fill_n(dfilters + plane * plane_elements, plane_elements, 0.0F);
+    }
+  }
   const std::int64_t last = end * plan.grid.rows.tiles();
   for (std::int64_t first = begin * plan.grid.rows.tiles(); first < last;
        first += plan.block_rows) {
@@ -352,7 +356,7 @@ void winograd_backward(const WinogradBackward& inputs, float* dweight, float* dx
     (inputs, coefficients, e, plan, begin, end, scratch + range * plan.floats(),
      dfilters + range * filters, dx);
   });
-  winograd_filter_gradient(dfilters, ranges, dweight, e.filters, e.channels);
+  winograd_filter_gradient(dfilters, ranges, plan.grid.planes(), dweight, e.filters, e.channels);
 }
 
 }  // namespace protolith::cpu

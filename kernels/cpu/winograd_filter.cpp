@@ -1,5 +1,7 @@
 #include "kernels/cpu/winograd_filter.h"
 
+#include <algorithm>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/winograd_filter.cpp"
 #include "hwy/foreach_target.h"
@@ -35,29 +37,57 @@ HWY_INLINE void transform_square(const Load& load, const Store& store) {
   });
 }
 
-void transform_filter(const float* weight, float scale, std::int64_t filters, std::int64_t channels,
-                      float* by_filter) {
+/// One row of planes [rows, columns], whose planes are `stride` floats apart: column c from the
+/// taps load(tap, c).
+template <class Load>
+HWY_INLINE void transform_row(const Load& load, PlaneExtents planes, std::int64_t columns,
+                              std::int64_t stride, float* row) {
   const ChannelTag d;
-  const std::int64_t plane = filters * channels;
-  const auto factor = hn::Set(d, scale);
-  for (std::int64_t c = 0; c < channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
+  for (std::int64_t c = 0; c < columns; c += static_cast<std::int64_t>(hn::Lanes(d))) {
     transform_square<FilterTransform>(
-        [&](auto r, auto s) PROTOLITH_LAMBDA {
-          return hn::Mul(factor, hn::LoadU(d, weight + (r * 3 + s) * channels + c));
-        },
+        [&](auto r, auto s) PROTOLITH_LAMBDA { return load(r * 3 + s, c); },
         [&](auto i, auto j, auto v) PROTOLITH_LAMBDA {
-          hn::StoreU(v, d, by_filter + (i * kMaxPatchSide + j) * plane + c);
+          if (planes.has(i, j)) hn::StoreU(v, d, row + (i * kMaxPatchSide + j) * stride + c);
         });
   }
 }
 
-void gradient_of_filter(const float* gradients, std::int64_t parts, std::int64_t filters,
-                        std::int64_t channels, float* dweight) {
+/// The row of filter k: weight [K,3,3,C], scale [K].
+void transform_filter(const float* weight, const float* scale, PlaneExtents planes,
+                      std::int64_t filters, std::int64_t channels, std::int64_t k,
+                      float* planes81) {
+  const ChannelTag d;
+  const float* const taps = weight + k * 9 * channels;
+  const auto factor = hn::Set(d, scale == nullptr ? 1.0F : scale[k]);
+  const auto load = [&](int tap, std::int64_t c) PROTOLITH_LAMBDA {
+    return hn::Mul(factor, hn::LoadU(d, taps + tap * channels + c));
+  };
+  transform_row(load, planes, channels, filters * channels, planes81 + k * channels);
+}
+
+/// The row of channel c.
+void transform_channel(const float* weight, const float* scale, PlaneExtents planes,
+                       std::int64_t filters, std::int64_t channels, std::int64_t c,
+                       float* planes81) {
+  const ChannelTag d;
+  const hn::RebindToSigned<ChannelTag> di;
+  const auto offsets =
+      hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<std::int32_t>(9 * channels)));
+  const auto load = [&](int tap, std::int64_t k) PROTOLITH_LAMBDA {
+    const auto factor = scale == nullptr ? hn::Set(d, 1.0F) : hn::LoadU(d, scale + k);
+    return hn::Mul(factor, hn::GatherIndex(d, weight + (k * 9 + tap) * channels + c, offsets));
+  };
+  transform_row(load, planes, filters, filters * channels, planes81 + c * filters);
+}
+
+void gradient_of_filter(const float* gradients, std::int64_t parts, PlaneExtents planes,
+                        std::int64_t filters, std::int64_t channels, float* dweight) {
   const ChannelTag d;
   const std::int64_t plane = filters * channels;
   for (std::int64_t c = 0; c < channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
     transform_square<FilterAdjoint>(
         [&](auto i, auto j) PROTOLITH_LAMBDA {
+          if (!planes.has(i, j)) return hn::Zero(d);
           const float* part = gradients + (i * kMaxPatchSide + j) * plane + c;
           auto sum = hn::LoadU(d, part);
           for (std::int64_t p = 1; p < parts; ++p) {
@@ -79,40 +109,39 @@ HWY_AFTER_NAMESPACE();
 namespace protolith::cpu {
 namespace {
 HWY_EXPORT(transform_filter);
+HWY_EXPORT(transform_channel);
 HWY_EXPORT(gradient_of_filter);
 }  // namespace
 
-void winograd_transform_filters(const float* weight, const float* scale, float* by_filter,
-                                float* by_channel, std::int64_t filters, std::int64_t channels) {
+void winograd_transform_filters(const float* weight, const float* scale, PlaneExtents planes,
+                                float* by_filter, float* by_channel, std::int64_t filters,
+                                std::int64_t channels) {
+  const std::int64_t filter_rows = by_filter == nullptr ? 0 : filters;
+  const std::int64_t channel_rows = by_channel == nullptr ? 0 : channels;
   const auto transform = [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t k = begin; k < end; ++k) {
+    for (std::int64_t row = begin; row < std::min(end, filter_rows); ++row) {
       HWY_DYNAMIC_DISPATCH(transform_filter)
-      (weight + k * 9 * channels, scale == nullptr ? 1.0F : scale[k], filters, channels,
-       by_filter + k * channels);
+      (weight, scale, planes, filters, channels, row, by_filter);
+    }
+    for (std::int64_t row = std::max(begin, filter_rows); row < end; ++row) {
+      HWY_DYNAMIC_DISPATCH(transform_channel)
+      (weight, scale, planes, filters, channels, row - filter_rows, by_channel);
     }
   };
-  parallel_ranges(filters, rows_per_range(kPlanes * channels), transform);
-  const auto transpose = [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t plane = begin; plane < end; ++plane) {
-      const float* const from = by_filter + plane * filters * channels;
-      float* const to = by_channel + plane * filters * channels;
-      for (std::int64_t c = 0; c < channels; ++c) {
-        for (std::int64_t k = 0; k < filters; ++k) to[c * filters + k] = from[k * channels + c];
-      }
-    }
-  };
-  parallel_ranges(kPlanes, rows_per_range(filters * channels), transpose);
+  parallel_ranges(filter_rows + channel_rows,
+                  rows_per_range(planes.rows * planes.columns * channels), transform);
 }
 
-void winograd_filter_gradient(const float* gradients, std::int64_t parts, float* dweight,
-                              std::int64_t filters, std::int64_t channels) {
+void winograd_filter_gradient(const float* gradients, std::int64_t parts, PlaneExtents planes,
+                              float* dweight, std::int64_t filters, std::int64_t channels) {
   const auto transform = [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t k = begin; k < end; ++k) {
       HWY_DYNAMIC_DISPATCH(gradient_of_filter)
-      (gradients + k * channels, parts, filters, channels, dweight + k * 9 * channels);
+      (gradients + k * channels, parts, planes, filters, channels, dweight + k * 9 * channels);
     }
   };
-  parallel_ranges(filters, rows_per_range(kPlanes * channels * parts), transform);
+  parallel_ranges(filters, rows_per_range(planes.rows * planes.columns * channels * parts),
+                  transform);
 }
 
 }  // namespace protolith::cpu

@@ -90,7 +90,7 @@ HWY_INLINE void for_blocks(const ForwardArguments& a, const ForwardMemory& memor
     for (int plane = 0; plane < kPlanes; ++plane) {
       const int i = plane / kMaxPatchSide;
       const int j = plane % kMaxPatchSide;
-      if (!a.plan.grid.has_plane(i, j)) continue;
+      if (!a.plan.grid.planes().has(i, j)) continue;
       multiply_tiles(memory.inputs + a.plan.input_layout.offset(plane),
                      a.plan.grid.tiles(block, i, j), a.e.channels,
                      a.filters + plane * a.e.channels * a.e.filters, a.e.filters,

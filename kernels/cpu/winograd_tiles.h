@@ -56,6 +56,14 @@ struct TileRows {
   std::int64_t first, end;
 };
 
+/// The planes (i, j) that a grid of tiles has: those of the first `rows` and `columns` points.
+struct PlaneExtents {
+  int rows = kMaxPatchSide, columns = kMaxPatchSide;
+
+  bool has(int i, int j) const { return i < rows && j < columns; }
+  bool has(int plane) const { return has(plane / kMaxPatchSide, plane % kMaxPatchSide); }
+};
+
 /// The tiles of all images.
 class TileGrid {
  public:
@@ -72,8 +80,7 @@ class TileGrid {
   std::int64_t image(std::int64_t tile_row) const { return tile_row / rows.tiles(); }
   /// The index of a row of tiles in its image.
   std::int64_t in_image(std::int64_t tile_row) const { return tile_row % rows.tiles(); }
-  /// Whether plane (i, j) has any tiles.
-  bool has_plane(int i, int j) const { return i < rows.points() && j < columns.points(); }
+  PlaneExtents planes() const { return {rows.points(), columns.points()}; }
   /// How many of the rows of tiles before `tile_row` have point i.
   std::int64_t rows_before(std::int64_t tile_row, int i) const {
     const std::int64_t with_point = rows.with_point(i);
@@ -101,7 +108,7 @@ class PlaneLayout {
       : channels_(channels) {
     for (int plane = 0; plane < kPlanes; ++plane) {
       offsets_[static_cast<std::size_t>(plane)] = floats_;
-      if (!grid.has_plane(plane / kMaxPatchSide, plane % kMaxPatchSide)) continue;
+      if (!grid.planes().has(plane)) continue;
       // Rows of tiles that have a point are the first of an image: a block that begins with an
       // image holds as many of them as any other.
       floats_ +=

@@ -142,11 +142,19 @@ struct Problem {
         weight(normal(e.filters * 9 * e.channels, seed + 1, 0.0F, 0.1F)),
         by_filter(floats(cpu::winograd_filter_elements(e.filters, e.channels))),
         by_channel(by_filter) {
-    transform(nullptr);
+    transform();
   }
+  /// For training: in the planes that the tiles have; nothing may read the others.
+  void transform() {
+    std::fill(by_filter.begin(), by_filter.end(), kNan);
+    by_channel = by_filter;
+    cpu::winograd_transform_filters(weight.data(), nullptr, cpu::TileGrid(e).planes(),
+                                    by_filter.data(), by_channel.data(), e.filters, e.channels);
+  }
+  /// For inference, whose tiles differ with a pool.
   void transform(const float* scale) {
-    cpu::winograd_transform_filters(weight.data(), scale, by_filter.data(), by_channel.data(),
-                                    e.filters, e.channels);
+    cpu::winograd_transform_filters(weight.data(), scale, {}, nullptr, by_channel.data(), e.filters,
+                                    e.channels);
   }
 
   ConvolutionExtents e;
@@ -199,7 +207,7 @@ TEST_CASE("winograd: a large mean costs the variance no accuracy") {
   Problem p({4, 8, 8, 16, 16});
   std::fill(p.weight.begin(), p.weight.end(), 0.0F);
   for (std::size_t k = 0; k < 16; ++k) p.weight[(k * 9 + 4) * 16] = 1.0F;  // the centre's channel 0
-  p.transform(nullptr);
+  p.transform();
   p.x = normal(p.e.pixels() * 16, 3, 1000.0F);
   const Forward got(p);
   const auto want = reference::batch_statistics(doubles(got.z), 16);
@@ -301,7 +309,7 @@ struct Block {
                                        .dbeta = dbeta.data()};
     dweight = floats(static_cast<std::int64_t>(p.weight.size()));
     dx = Floats(p.x.size(), kNan);  // every pixel must be written
-    Floats scratch = floats(cpu::winograd_backward_scratch(e));
+    Floats scratch(static_cast<std::size_t>(cpu::winograd_backward_scratch(e)), kNan);
     cpu::winograd_backward(inputs, dweight.data(), dx.data(), e, scratch.data());
     Floats alone = dweight;
     cpu::winograd_backward(inputs, alone.data(), nullptr, e, scratch.data());
