@@ -74,17 +74,21 @@ void prepare_image(const Preparation& preparation, std::span<const std::byte> by
   }
 }
 
-PreparedFiles prepare_files(const Preparation& preparation,
-                            std::span<const std::filesystem::path> files) {
-  PreparedFiles result;
-  Dataset& dataset = result.dataset;
-  dataset.kind = "files";
+void set_normalisation(const Preparation& preparation, Dataset& dataset) {
   if (preparation.kind == ImageKind::picture) {
     set_picture_normalisation(dataset, preparation.channels);
   } else {
     dataset.scale = {1.0F / 255.0F};
     dataset.shift = {0.0F};
   }
+}
+
+PreparedFiles prepare_files(const Preparation& preparation,
+                            std::span<const std::filesystem::path> files) {
+  PreparedFiles result;
+  Dataset& dataset = result.dataset;
+  dataset.kind = "files";
+  set_normalisation(preparation, dataset);
   const std::int32_t side = preparation.side;
   const auto size = static_cast<std::size_t>(std::int64_t{side} * side * preparation.channels);
   dataset.images = Tensor::host(

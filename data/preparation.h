@@ -41,6 +41,9 @@ std::string describe(const Preparation& preparation);
 void prepare_image(const Preparation& preparation, std::span<const std::byte> bytes,
                    const std::string& name, std::uint8_t* pixels);
 
+/// Sets scale and shift of a data set of such images.
+void set_normalisation(const Preparation& preparation, Dataset& dataset);
+
 /// Files as a data set without classes.
 struct PreparedFiles {
   Dataset dataset;                  ///< images [files, side, side, channels], scale, shift

@@ -1,6 +1,7 @@
 #include "engine/memory.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,6 +41,15 @@ std::size_t physical_memory() {
          static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
+/// Bytes of address space for step memory: no more than the machine has, and under 'ulimit -v' half
+/// of what it allows, so that everything else has room.
+std::size_t reservable_memory() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    return physical_memory();
+  return std::min(physical_memory(), static_cast<std::size_t>(limit.rlim_cur) / 2);
+}
+
 class HostRegion : public MemoryRegion {
  public:
   explicit HostRegion(std::size_t reserved) : reserved_(reserved) {
@@ -64,10 +74,11 @@ class HostRegion : public MemoryRegion {
   void commit(std::size_t bytes) override {
     if (bytes <= committed_) return;
     const std::size_t wanted = round_up(bytes, kHugePage);
-    PROTOLITH_CHECK(wanted <= reserved_,
-                    "a step needs {} MiB of memory, this machine has {} MiB; use fewer classes or "
-                    "images per episode",
-                    wanted >> 20, reserved_ >> 20);
+    PROTOLITH_CHECK(
+        wanted <= reserved_,
+        "a step needs {} MiB of memory, this machine has {} MiB for it (half of 'ulimit "
+        "-v', where that is less); use fewer classes or images per episode",
+        wanted >> 20, reserved_ >> 20);
     PROTOLITH_CHECK(
         mprotect(base_ + committed_, wanted - committed_, PROT_READ | PROT_WRITE) == 0,
         "out of memory: a step needs {} MiB ({}); use fewer classes or images per episode",
@@ -124,7 +135,7 @@ std::byte* Storage::data() const {
 }
 
 std::unique_ptr<MemoryRegion> reserve_host_region() {
-  return std::make_unique<HostRegion>(round_up(physical_memory(), kHugePage));
+  return std::make_unique<HostRegion>(round_up(reservable_memory(), kHugePage));
 }
 
 Arena::Arena(Device device, std::unique_ptr<MemoryRegion> region)

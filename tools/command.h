@@ -94,6 +94,7 @@ void add_train_command(CommandLine& program);
 void add_eval_command(CommandLine& program);
 void add_classify_command(CommandLine& program);
 void add_embed_command(CommandLine& program);
+void add_export_command(CommandLine& program);
 void add_grad_hist_command(CommandLine& program);
 void add_bench_command(CommandLine& program);
 void add_sweep_command(CommandLine& program);

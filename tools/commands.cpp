@@ -7,6 +7,7 @@ void add_commands(CommandLine& program) {
   add_eval_command(program);
   add_classify_command(program);
   add_embed_command(program);
+  add_export_command(program);
   add_grad_hist_command(program);
   add_report_command(program);
   add_sweep_command(program);

@@ -41,15 +41,25 @@ void check_folder_of(const fs::path& file) {
                         file.string(), folder.string());
 }
 
-/// Leaves out what could not be read, with a warning each.
+/// What could be read.
 struct Kept {
-  std::vector<float> values;
+  std::vector<float> values;  ///< [count, features] in channel, height, width order, as in PyTorch
   std::string names;
   std::int64_t count = 0;
   nlohmann::json errors = nlohmann::json::array();
 };
 
-Kept keep_good(const EmbeddedFiles& embedded, const std::vector<fs::path>& files) {
+/// Appends a row in height, width, channel order in PyTorch's order.
+void append_channels_first(std::span<const float> row, std::size_t channels,
+                           std::vector<float>& values) {
+  for (std::size_t c = 0; c < channels; ++c) {
+    for (std::size_t i = c; i < row.size(); i += channels) values.push_back(row[i]);
+  }
+}
+
+/// Leaves out what could not be read, with a warning each.
+Kept keep_good(const EmbeddedFiles& embedded, const std::vector<fs::path>& files,
+               std::size_t channels) {
   Kept kept;
   for (std::size_t i = 0; i < files.size(); ++i) {
     if (!embedded.good(i)) {
@@ -57,8 +67,7 @@ Kept keep_good(const EmbeddedFiles& embedded, const std::vector<fs::path>& files
       kept.errors.push_back({{"file", files[i].string()}, {"error", embedded.errors[i]}});
       continue;
     }
-    const auto row = embedded.row(i);
-    kept.values.insert(kept.values.end(), row.begin(), row.end());
+    append_channels_first(embedded.row(i), channels, kept.values);
     kept.names += files[i].string() + "\n";
     ++kept.count;
   }
@@ -82,9 +91,10 @@ int embed(const EmbedFlags& flags) {
   const auto backend = open_backend(flags.config.over(defaults), flags.output.quiet);
   const ModelSource source = open_model(*backend, flags.model);
   const Preparation preparation = preparation_for(source.checkpoint.info, flags.model);
+  Conv4& model = *source.checkpoint.model;
   const EmbeddedFiles embedded =
-      embed_files(*backend, *source.checkpoint.model, preparation, files, flags.output.quiet);
-  const Kept kept = keep_good(embedded, files);
+      embed_files(*backend, model, preparation, files, flags.output.quiet);
+  const Kept kept = keep_good(embedded, files, static_cast<std::size_t>(model.options().filters));
   PROTOLITH_CHECK(kept.count > 0, "none of {} images can be read; nothing was written",
                   files.size());
   write_npy(flags.out, kept.values, {kept.count, embedded.features});
@@ -118,7 +128,8 @@ void add_embed_command(CommandLine& program) {
       "      --names two.lst\n"
       "\n"
       "numpy.load('trees.npy') is f32 [images, features], by the batch-norm statistics of the\n"
-      "training: a row depends on its image alone. trees.txt names the file of each row, one a\n"
+      "training: a row depends on its image alone, and has the order of PyTorch's flatten\n"
+      "(channels, height, width). trees.txt names the file of each row, one a\n"
       "line. Of a folder come the images in it and in its sub-folders (CLASS/FILE), in the order\n"
       "of the names; hidden files and what lies deeper are skipped. Images are prepared as in\n"
       "'protolith classify'.\n"

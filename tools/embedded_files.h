@@ -29,7 +29,8 @@ Preparation preparation_for(const CheckpointInfo& info, const std::string& model
 /// Embeddings of files, by file.
 struct EmbeddedFiles {
   std::int64_t features = 0;
-  std::vector<float> values;        ///< [files, features]; meaningless where there is an error
+  std::vector<float> values;        ///< [files, features], features in height, width, channel
+                                    ///< order; meaningless where there is an error
   std::vector<std::string> errors;  ///< by file: why it could not be read; "": it was
 
   std::span<const float> row(std::size_t file) const {

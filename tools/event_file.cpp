@@ -9,6 +9,7 @@
 
 #include "engine/check.h"
 #include "engine/file.h"
+#include "tools/protobuf.h"
 
 namespace protolith {
 namespace {
@@ -31,60 +32,10 @@ constexpr std::array<std::uint32_t, 256> make_crc_table() {
   return table;
 }
 
-template <class Number>
-void append_number(std::string& bytes, Number value) {
-  const auto raw = std::bit_cast<std::array<char, sizeof value>>(value);
-  bytes.append(raw.data(), raw.size());
-}
-
 /// TFRecord's: a checksum of data that holds its own checksum would be a weak one.
 std::uint32_t masked_crc(std::string_view bytes) {
   return std::rotr(crc32c(bytes), 15) + 0xA282EAD8U;
 }
-
-/// A protobuf message in wire encoding.
-class Message {
- public:
-  Message& integer(std::uint32_t field, std::int64_t value) {
-    key(field, kVarint);
-    varint(static_cast<std::uint64_t>(value));
-    return *this;
-  }
-  Message& number(std::uint32_t field, double value) {
-    key(field, kFixed64);
-    append_number(bytes_, value);
-    return *this;
-  }
-  Message& number(std::uint32_t field, float value) {
-    key(field, kFixed32);
-    append_number(bytes_, value);
-    return *this;
-  }
-  /// A string, a message or packed numbers.
-  Message& bytes(std::uint32_t field, std::string_view value) {
-    key(field, kBytes);
-    varint(value.size());
-    bytes_ += value;
-    return *this;
-  }
-  Message& numbers(std::uint32_t field, const std::vector<double>& values) {
-    std::string packed;
-    for (const double value : values) append_number(packed, value);
-    return bytes(field, packed);
-  }
-  const std::string& encoded() const noexcept { return bytes_; }
-
- private:
-  enum WireType : std::uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
-
-  void key(std::uint32_t field, WireType type) { varint(field << 3 | type); }
-  void varint(std::uint64_t value) {
-    for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>(value | 0x80);
-    bytes_ += static_cast<char>(value);
-  }
-
-  std::string bytes_;
-};
 
 double wall_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -92,21 +43,21 @@ double wall_time() {
 
 /// message Event { double wall_time = 1; int64 step = 2; string file_version = 3;
 ///                 Summary summary = 5; SessionLog session_log = 7; }
-Message event(std::int64_t step) {
-  Message message;
+ProtobufMessage event(std::int64_t step) {
+  ProtobufMessage message;
   message.number(1, wall_time()).integer(2, step);
   return message;
 }
 
 /// message Summary { message Value { string tag = 1; float simple_value = 2;
 ///                                   HistogramProto histo = 5; }  repeated Value value = 1; }
-std::string summary_event(std::int64_t step, const Message& value) {
-  return event(step).bytes(5, Message().bytes(1, value.encoded()).encoded()).encoded();
+std::string summary_event(std::int64_t step, const ProtobufMessage& value) {
+  return event(step).bytes(5, ProtobufMessage().bytes(1, value.encoded()).encoded()).encoded();
 }
 
 /// message HistogramProto { double min = 1; max = 2; num = 3; sum = 4; sum_squares = 5;
 ///                          repeated double bucket_limit = 6; bucket = 7; }
-Message histogram_message(const HistogramBins& bins) {
+ProtobufMessage histogram_message(const HistogramBins& bins) {
   std::vector<double> edges(bins.edges.begin(), bins.edges.end());
   edges.insert(edges.begin(), 2 * edges[0] - edges[1]);
   edges.push_back(2 * edges.back() - edges[edges.size() - 2]);
@@ -132,7 +83,7 @@ Message histogram_message(const HistogramBins& bins) {
     sum_squares += counts[i] * middle * middle;
   }
   const bool empty = limits.empty();
-  Message message;
+  ProtobufMessage message;
   message.number(1, empty ? 0.0 : edges[first]).number(2, empty ? 0.0 : edges[end]);
   message.number(3, total).number(4, sum).number(5, sum_squares);
   message.numbers(6, limits);
@@ -197,17 +148,18 @@ EventFile::EventFile(const fs::path& folder, std::int64_t first_step) {
   }
   add_record(event(0).bytes(3, "brain.Event:2").encoded());
   constexpr std::int64_t kStart = 1;  // message SessionLog { SessionStatus status = 1; }
-  add_record(event(first_step).bytes(7, Message().integer(1, kStart).encoded()).encoded());
+  add_record(event(first_step).bytes(7, ProtobufMessage().integer(1, kStart).encoded()).encoded());
 }
 
 void EventFile::scalar(std::string_view tag, std::int64_t step, double value) {
-  add_record(summary_event(step, Message().bytes(1, tag).number(2, static_cast<float>(value))));
+  add_record(
+      summary_event(step, ProtobufMessage().bytes(1, tag).number(2, static_cast<float>(value))));
 }
 
 void EventFile::histogram(std::string_view tag, std::int64_t step, const HistogramBins& bins) {
   check_bins(tag, bins);
-  add_record(
-      summary_event(step, Message().bytes(1, tag).bytes(5, histogram_message(bins).encoded())));
+  add_record(summary_event(
+      step, ProtobufMessage().bytes(1, tag).bytes(5, histogram_message(bins).encoded())));
 }
 
 void EventFile::flush() {

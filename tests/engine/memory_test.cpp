@@ -200,14 +200,34 @@ TEST_CASE("more than the machine has throws and leaves the arena as it was") {
   CHECK(arena->allocate(1000)->data() == block->data() + 1024);
 }
 
-TEST_CASE("too little address space is an error with a remedy") {
-  const std::string outcome = protolith::testing::in_child([] {
-    // What the process has, and 64 MiB for the message.
+/// The outcome of `work` in a process that may have so many bytes more of address space.
+template <class Work>
+std::string with_address_space(std::size_t more, const Work& work) {
+  return protolith::testing::in_child([&] {
     std::size_t pages = 0;
     std::ifstream("/proc/self/statm") >> pages;
-    const rlim_t allowed = pages * 4096 + (rlim_t{64} << 20);
+    const rlim_t allowed = pages * 4096 + more;
     const rlimit limit{allowed, allowed};
     if (setrlimit(RLIMIT_AS, &limit) != 0) return std::string("no limit set");
+    return work(allowed);
+  });
+}
+
+TEST_CASE("under ulimit -v step memory takes half of the address space") {
+  const std::string outcome = with_address_space(std::size_t{4} << 30, [](std::size_t allowed) {
+    const auto arena = make_arena();
+    const auto block = arena->allocate(std::size_t{1} << 30);
+    const auto heap = std::make_unique<std::byte[]>(std::size_t{1} << 30);
+    arena->allocate(allowed / 2);
+    return std::string("no limit");
+  });
+  CAPTURE(outcome);
+  CHECK(outcome.find("exception: a step needs") == 0);
+  CHECK(outcome.find("ulimit -v") != std::string::npos);
+}
+
+TEST_CASE("too little address space is an error with a remedy") {
+  const std::string outcome = with_address_space(0, [](std::size_t) {
     reserve_host_region();
     return std::string("reserved");
   });
