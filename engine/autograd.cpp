@@ -13,6 +13,7 @@ struct Node {
   bool consumed = false;
   std::vector<std::shared_ptr<Node>> inputs;
   Variable::Backward backward;
+  const char* name = "";
 };
 
 namespace {
@@ -72,7 +73,8 @@ Variable Variable::parameter(Tensor value, Tensor gradient) {
   return variable;
 }
 
-Variable Variable::result(Tensor value, std::vector<Variable> inputs, Backward backward) {
+Variable Variable::result(Tensor value, std::vector<Variable> inputs, Backward backward,
+                          const char* name) {
   Variable variable(std::move(value));
   Node& node = *variable.node_;
   node.needs_gradient = std::any_of(inputs.begin(), inputs.end(),
@@ -80,6 +82,7 @@ Variable Variable::result(Tensor value, std::vector<Variable> inputs, Backward b
   if (node.needs_gradient) {
     for (Variable& input : inputs) node.inputs.push_back(std::move(input.node_));
     node.backward = std::move(backward);
+    node.name = name;
   }
   return variable;
 }
@@ -98,6 +101,7 @@ void backward(Backend& backend, const Variable& root) {
                   "backward() starts from a scalar");
   PROTOLITH_CHECK(root.needs_gradient(), "backward(): the result depends on no parameter");
   PROTOLITH_CHECK(!root.node_->consumed, "backward() was already called on this graph");
+  const ProfileRange whole(backend.profiler(), "backward");
   Tensor seed = backend.empty(root.value().shape());
   backend.fill(seed, 1.0F);
   std::vector<Accumulation> accumulations;
@@ -109,6 +113,7 @@ void backward(Backend& backend, const Variable& root) {
     if (node->is_parameter) continue;
     PROTOLITH_CHECK(!node->consumed, "backward() was already called on a part of this graph");
     node->consumed = true;
+    const ProfileRange range(backend.profiler(), node->name, node->gradient.shape());
     std::vector<Tensor> gradients = node->backward(node->gradient);
     PROTOLITH_CHECK(gradients.size() == node->inputs.size(),
                     "a backward function returned {} gradients for {} inputs", gradients.size(),

@@ -22,9 +22,11 @@ class Variable {
   static Variable parameter(Tensor value, Tensor gradient);
   /// The result of an operation. `backward` gets the gradient of the result and returns one tensor
   /// per input, undefined where that input needs none; it runs at most once. When no input needs a
-  /// gradient, inputs and `backward` are dropped at once.
+  /// gradient, inputs and `backward` are dropped at once. `name`, a literal, is what a profile
+  /// calls the backward function.
   using Backward = std::function<std::vector<Tensor>(const Tensor& gradient)>;
-  static Variable result(Tensor value, std::vector<Variable> inputs, Backward backward);
+  static Variable result(Tensor value, std::vector<Variable> inputs, Backward backward,
+                         const char* name = "gradient");
 
   const Tensor& value() const;
   bool needs_gradient() const;

@@ -49,6 +49,7 @@ void Backend::accumulate(std::span<const Accumulation> sums) {
 }
 
 Tensor Backend::rows_backward(const Tensor& dy, const Shape& shape, std::int64_t begin) {
+  const ProfileRange range(profiler(), "rows_backward", shape);
   const std::int64_t end = begin + dy.shape()[0];
   Tensor dx = empty(shape);
   if (begin > 0) fill(dx.rows(0, begin), 0.0F);
@@ -108,6 +109,7 @@ std::int64_t rows_of(const Tensor& x) {
 
 ConvBlockForward Backend::conv_block_forward(const Tensor& x,
                                              const ConvBlockParameters& parameters) {
+  const ProfileRange range(profiler(), "conv_block_forward", x.shape());
   auto context = std::make_unique<ComposedContext>(x, parameters);
   context->convolved_ = convolution(x, parameters.weight, {});
   context->statistics_ = batch_statistics(context->convolved_, parameters.epsilon);
@@ -127,6 +129,7 @@ ConvBlockGradients Backend::conv_block_backward(std::unique_ptr<ConvBlockContext
                                                 const Tensor& dy, bool needs_input_grad) {
   auto* saved = dynamic_cast<ComposedContext*>(context.get());
   PROTOLITH_CHECK(saved != nullptr, "a convolution block's context came from another backend");
+  const ProfileRange range(profiler(), "conv_block_backward", saved->x_.shape());
   if (!needs_input_grad) {
     return batch_norm_relu_pool_backward_weight(saved->x_, saved->convolved_, saved->normalized_,
                                                 dy, saved->gamma_, saved->statistics_,
@@ -150,6 +153,7 @@ ConvBlockGradients Backend::batch_norm_relu_pool_backward_weight(
 
 std::shared_ptr<const PreparedConvBlock> Backend::prepare_conv_block(
     const ConvBlockParameters& parameters) {
+  const ProfileRange range(profiler(), "prepare_conv_block", parameters.weight.shape());
   auto prepared = std::make_shared<ComposedPrepared>();
   const Shape channels = parameters.gamma.shape();
   prepared->weight_ = persistent(parameters.weight.shape());
@@ -166,6 +170,7 @@ std::shared_ptr<const PreparedConvBlock> Backend::prepare_conv_block(
 Tensor Backend::conv_block_inference(const Tensor& x, const PreparedConvBlock& prepared) {
   const auto* block = dynamic_cast<const ComposedPrepared*>(&prepared);
   PROTOLITH_CHECK(block != nullptr, "a prepared convolution block came from another backend");
+  const ProfileRange range(profiler(), "conv_block_inference", x.shape());
   const Tensor convolved = convolution(x, block->weight_, {});
   return affine_relu_pool(convolved, block->scale_, block->shift_, block->pool_);
 }

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "engine/profile.h"
 #include "engine/tensor.h"
 
 namespace protolith {
@@ -169,6 +170,18 @@ class Backend {
   /// A copy of a device tensor on the host.
   Tensor to_host(const Tensor& tensor);
 
+  // --- profiling ---
+  /// Attaches who is told of every range from now on, or nobody (null). Ranges that are open end
+  /// where they began.
+  void set_profiler(Profiler* profiler) noexcept { profiler_ = profiler; }
+  Profiler* profiler() const noexcept { return profiler_; }
+  /// A recorder of what the device does; null where the host itself computes. Throws Error when it
+  /// cannot be had. To be made before the first replay.
+  virtual std::unique_ptr<DeviceTrace> make_device_trace() { return nullptr; }
+  /// Tells a profiler of the device's vendor that is attached to the process (nsys, ncu) to begin,
+  /// or to end, capturing. Waits for the device first.
+  virtual void capture_for_profiler(bool /*on*/) {}
+
   // --- element-wise and reductions ---
   virtual void fill(const Tensor& target, float value) = 0;
   virtual Tensor add(const Tensor& a, const Tensor& b) = 0;
@@ -299,6 +312,9 @@ class Backend {
   /// images u8 [M,H,W,C], indices and turns i32 [N] -> f32 [N,H,W,C]; scale, shift [C].
   virtual Tensor episode_gather(const Tensor& images, const Tensor& indices, const Tensor& turns,
                                 const Tensor& scale, const Tensor& shift) = 0;
+
+ private:
+  Profiler* profiler_ = nullptr;
 };
 
 /// How the CPU backend computes convolution blocks: by fused kernels (3x3 filters, channels and

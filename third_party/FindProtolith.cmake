@@ -35,6 +35,17 @@ if(CUDAToolkit_FOUND)
   mark_as_advanced(PROTOLITH_cudnn_INCLUDE PROTOLITH_cudnn_cudnn)
 endif()
 
+# NVTX, NVIDIA's annotations for profilers: headers of the toolkit, useful on machines without a GPU.
+if(CUDAToolkit_FOUND AND NOT TARGET Protolith::nvtx)
+  find_path(PROTOLITH_nvtx_INCLUDE nvtx3/nvToolsExt.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  mark_as_advanced(PROTOLITH_nvtx_INCLUDE)
+  if(PROTOLITH_nvtx_INCLUDE)
+    add_library(Protolith::nvtx INTERFACE IMPORTED)
+    set_target_properties(Protolith::nvtx PROPERTIES INTERFACE_SYSTEM_INCLUDE_DIRECTORIES
+      "${PROTOLITH_nvtx_INCLUDE}")
+  endif()
+endif()
+
 set(PROTOLITH_CUDA_HEADERS_FOUND FALSE)
 if(CUDAToolkit_FOUND AND PROTOLITH_cudnn_INCLUDE)
   set(PROTOLITH_CUDA_HEADERS_FOUND TRUE)

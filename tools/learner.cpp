@@ -102,8 +102,13 @@ void Learner::compute(const Observer& observe) {
   LossDiagnostics diagnostics;
   ops::LeakySoftmaxLoss loss;
   {
-    const Variable batch(backend_.episode_gather(images_.pixels, inputs_->images, inputs_->turns,
-                                                 images_.scale, images_.shift));
+    Variable batch;
+    {
+      const ProfileRange range(backend_.profiler(), "data");
+      batch = Variable(backend_.episode_gather(images_.pixels, inputs_->images, inputs_->turns,
+                                               images_.scale, images_.shift));
+    }
+    const ProfileRange range(backend_.profiler(), "forward");
     const Variable embeddings = model_.forward(batch, composed_);
     loss = prototypical_loss(backend_, embeddings, inputs_->labels, layout_of(inputs_->shape),
                              metric_, distance_, observe ? &diagnostics : nullptr);
@@ -112,13 +117,17 @@ void Learner::compute(const Observer& observe) {
   backend_.record_scores(loss.loss.value(), loss.hit, inputs_->slot, scores_, failed_);
   optimizer_.zero_gradients();
   backward(backend_, loss.loss);
+  const ProfileRange range(backend_.profiler(), "optimizer");
   optimizer_.apply(inputs_->schedule, failed_);
 }
 
 void Learner::submit(const Episode& episode, const EpisodeShape& shape, const Observer& observe) {
   PROTOLITH_CHECK(pending_ < kMaxPending, "{} results wait: collect them first", pending_);
   prepare(shape);
-  inputs_->upload(backend_, episode, pending_, optimizer_.next());
+  {
+    const ProfileRange range(backend_.profiler(), "inputs");
+    inputs_->upload(backend_, episode, pending_, optimizer_.next());
+  }
   if (observe) {
     compute(observe);
     backend_.end_step();
@@ -132,6 +141,7 @@ void Learner::submit(const Episode& episode, const EpisodeShape& shape, const Ob
 std::vector<Learner::StepResult> Learner::collect() {
   std::vector<StepResult> results;
   if (pending_ == 0) return results;
+  const ProfileRange range(backend_.profiler(), "collect results");
   std::vector<float> scores(static_cast<std::size_t>(2 * pending_));
   backend_.copy_to_host(scores_.rows(0, pending_), scores.data());
   for (std::size_t i = 0; i < scores.size(); i += 2) {

@@ -2,10 +2,12 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/profile_table.h"
 #include "tools/session.h"
 #include "tools/trainer.h"
 
@@ -15,6 +17,7 @@ namespace {
 struct TrainFlags {
   ConfigFlags config;
   OutputFlags output;
+  ProfileFlags profile;
   std::string out, resume, trainval;
 };
 
@@ -53,7 +56,7 @@ Config configuration(const TrainFlags& flags) {
 }
 
 void report(const Trainer& trainer, const Config& config, const RunFolder& folder, double seconds,
-            bool as_json) {
+            bool as_json, const nlohmann::json& profile) {
   const TrainingState& state = trainer.state();
   if (as_json) {
     nlohmann::json result{
@@ -63,6 +66,7 @@ void report(const Trainer& trainer, const Config& config, const RunFolder& folde
                      {"val_loss", state.best_loss},
                      {"best_epoch", state.best_epoch}});
     }
+    if (!profile.is_null()) result["profile"] = profile;
     print_json(result);
     return;
   }
@@ -76,12 +80,36 @@ void report(const Trainer& trainer, const Config& config, const RunFolder& folde
              stdout);
 }
 
+/// Throws UsageError when the trace's folder is neither there nor the run folder to be made.
+void check_trace_folder(const TrainFlags& flags) {
+  if (flags.profile.trace.empty()) return;
+  const std::filesystem::path folder =
+      std::filesystem::path(absolute_path(flags.profile.trace)).parent_path();
+  PROTOLITH_CHECK_USAGE(std::filesystem::is_directory(folder) ||
+                            (!flags.out.empty() && folder == absolute_path(flags.out)),
+                        "--trace {}: there is no folder {}; make it first", flags.profile.trace,
+                        folder.string());
+}
+
+/// Prints the table where one is wanted, unless the result is JSON: then it is returned.
+nlohmann::json end_profile(ProfileSession& session, const Backend& backend,
+                           const TrainFlags& flags) {
+  const ProfileReport report = session.finish();
+  if (!flags.profile.table) return {};
+  const DevicePeak peak = measured_peak(backend);
+  if (flags.output.json) return profile_json(report, peak);
+  std::fputs(profile_table(report, peak).c_str(), stdout);
+  return {};
+}
+
 int train(const TrainFlags& flags) {
   const auto start = std::chrono::steady_clock::now();
   Config config = configuration(flags);
   if (flags.config.print_config(config, flags.output.json)) return kExitDone;
   const InterruptGuard interrupt;
   const std::unique_ptr<Backend> backend = open_backend(config, flags.output.quiet);
+  check_trace_folder(flags);
+  ProfileSession profile(*backend, flags.profile);
   const Dataset dataset = open_data(config, flags.output.quiet);
   const bool resumed = !flags.resume.empty();
   if (!resumed) make_data_absolute(config);
@@ -95,12 +123,15 @@ int train(const TrainFlags& flags) {
     if (!warning.empty()) warn(warning);
     folder.write_config(config);
   }
+  profile.prepare(trainer.state().episodes + 1, trainer.episode_limit());
   Progress progress(flags.output.quiet);
   progress.line(fmt::format("{} in {}: {}, {} on {}", resumed ? "resuming" : "training",
                             folder.path().string(), to_string(config.metric), config.data,
                             backend->description()));
-  const Trainer::Outcome outcome = trainer.run(progress, [&] { return interrupt.requested(); });
+  const Trainer::Outcome outcome = trainer.run(
+      progress, [&] { return interrupt.requested(); }, &profile);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  const nlohmann::json profiled = end_profile(profile, *backend, flags);
   if (outcome == Trainer::Outcome::interrupted) {
     std::fputs(fmt::format("interrupted after {} episodes; continue with: protolith train "
                            "--resume {}\n",
@@ -109,7 +140,7 @@ int train(const TrainFlags& flags) {
                stderr);
     return kExitInterrupted;
   }
-  report(trainer, config, folder, elapsed.count(), flags.output.json);
+  report(trainer, config, folder, elapsed.count(), flags.output.json, profiled);
   return kExitDone;
 }
 
@@ -126,6 +157,7 @@ void add_train_command(CommandLine& program) {
       "  protolith train --preset mini-5w1s-lsed --data mini-imagenet:data/mini_imagenet.tar\n"
       "  protolith train --resume runs/sed --episodes 20000\n"
       "  protolith train --trainval runs/sed --out runs/sed-trainval\n"
+      "  protolith train --episodes 40 --profile-episodes 21:40 --trace trace.json --profile\n"
       "\n"
       "Ctrl-C saves and exits with 130; --resume continues with the same numbers.",
       [flags] { return train(*flags); });
@@ -144,6 +176,7 @@ void add_train_command(CommandLine& program) {
                   "for its best epoch + patience epochs, saving the last model")
       ->type_name("RUN")
       ->group("Experiment");
+  flags->profile.add_to(command);
   flags->output.add_to(command);
 }
 

@@ -160,9 +160,30 @@ Learner::Observer Trainer::observer() {
 }
 
 void Trainer::train_episode() {
-  const auto index = static_cast<std::uint64_t>(state_.episodes);
-  learner_.submit(training_.sample(index), training_.shape(), observer());
+  const ProfileRange range(backend_.profiler(), "episode", state_.episodes + 1);
+  Episode episode;
+  {
+    const ProfileRange drawing(backend_.profiler(), "draw episode");
+    episode = training_.sample(static_cast<std::uint64_t>(state_.episodes));
+  }
+  learner_.submit(episode, training_.shape(), observer());
   ++state_.episodes;
+}
+
+void Trainer::train_episode(ProfileSession* profile, std::optional<ProfileRange>& epoch) {
+  // Reading the results waits for the device: what it does lies on one side of the border.
+  if (profile != nullptr && profile->starts_with(state_.episodes + 1)) {
+    collect_scores();
+    epoch.reset();
+    profile->start();
+  }
+  if (!epoch) epoch.emplace(backend_.profiler(), "epoch", state_.epoch + 1);
+  train_episode();
+  if (profile != nullptr && profile->ends_with(state_.episodes)) {
+    collect_scores();
+    epoch.reset();
+    profile->stop();
+  }
 }
 
 bool Trainer::scores_are_due(const Progress& progress) const {
@@ -190,6 +211,7 @@ void Trainer::collect_scores() {
 }
 
 EpisodeScores Trainer::validate(std::int64_t epoch) {
+  const ProfileRange range(backend_.profiler(), "validation");
   const EvaluationOptions options{.metric = config_.metric,
                                   .distance = config_.distance,
                                   .episode_statistics = config_.bn_eval == "episode",
@@ -268,6 +290,7 @@ void Trainer::report_unfinished_epoch() {
 }
 
 void Trainer::save_last() {
+  const ProfileRange range(backend_.profiler(), "checkpoint");
   PROTOLITH_CHECK(
       learner_.model().is_finite(),
       "training episode {}: the model became infinite or NaN; use a lower learning rate "
@@ -276,7 +299,8 @@ void Trainer::save_last() {
   save_training(folder_.last_checkpoint(), learner_, backend_, info_, state_);
 }
 
-Trainer::Outcome Trainer::run(Progress& progress, const std::function<bool()>& stop) {
+Trainer::Outcome Trainer::run(Progress& progress, const std::function<bool()>& stop,
+                              ProfileSession* profile) {
   const std::int64_t limit = episode_limit();
   const std::int64_t rest = limit % config_.epoch_episodes;
   if (validation_ && rest != 0 && limit > rest) {
@@ -286,6 +310,7 @@ Trainer::Outcome Trainer::run(Progress& progress, const std::function<bool()>& s
   events_.start(state_.episodes, folder_.last_metrics());
   progress.start("train", state_.episodes);
   auto epoch_start = Clock::now();
+  std::optional<ProfileRange> epoch;
   while (!has_ended()) {
     if (stop()) {
       collect_scores();
@@ -293,15 +318,17 @@ Trainer::Outcome Trainer::run(Progress& progress, const std::function<bool()>& s
       progress.finish();
       return Outcome::interrupted;
     }
-    train_episode();
+    train_episode(profile, epoch);
     if (!scores_are_due(progress)) continue;
     collect_scores();
     progress.update(progress_state());
     if (state_.episodes % config_.epoch_episodes == 0) {
       finish_epoch(progress, seconds_since(epoch_start));
       epoch_start = Clock::now();
+      epoch.reset();
     }
   }
+  epoch.reset();
   save_last();
   if (validation_ && state_.epoch == 0) report_unfinished_epoch();
   progress.finish();

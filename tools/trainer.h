@@ -1,9 +1,11 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "tools/checkpoint.h"
+#include "tools/profile_session.h"
 #include "tools/progress.h"
 #include "tools/run_events.h"
 #include "tools/run_folder.h"
@@ -36,8 +38,9 @@ class Trainer {
 
   /// Trains to the end or until `stop` returns true, asked once an episode; saves either way.
   /// Throws Error when the loss or the model becomes infinite or NaN, naming the episode; the last
-  /// good checkpoints stay.
-  Outcome run(Progress& progress, const std::function<bool()>& stop);
+  /// good checkpoints stay. `profile`, if any, records the episodes that it was made for.
+  Outcome run(Progress& progress, const std::function<bool()>& stop,
+              ProfileSession* profile = nullptr);
 
   const TrainingState& state() const noexcept { return state_; }
   /// Episodes at which training ends at the latest.
@@ -49,6 +52,9 @@ class Trainer {
   /// What records the next episode's histograms; empty where none are due.
   Learner::Observer observer();
   void train_episode();
+  /// The same in a profile, whose recording begins or ends with it when it is due; `epoch` is the
+  /// range of the epoch that it belongs to.
+  void train_episode(ProfileSession* profile, std::optional<ProfileRange>& epoch);
   /// Whether to wait for the device now for the results of the steps since the last time.
   bool scores_are_due(const Progress& progress) const;
   /// Adds those results to the epoch's sums. Throws Error naming the episode whose loss was not

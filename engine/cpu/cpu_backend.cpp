@@ -58,25 +58,35 @@ Tensor CpuBackend::persistent(Shape shape, DType dtype) {
 void CpuBackend::copy(const Tensor& source, const Tensor& target) {
   expect_shape(source, "copy source", device(), target.shape(), target.dtype());
   expect_tensor(target, "copy target", device(), target.dtype());
+  const ProfileRange range(profiler(), "copy", source.shape(), [&] {
+    return OpCost{0, 2 * static_cast<double>(source.bytes())};
+  });
   std::memmove(target.raw(), source.raw(), source.bytes());
 }
 
 void CpuBackend::copy_from_host(const void* source, const Tensor& target) {
+  const ProfileRange range(profiler(), "copy_from_host", target.shape());
   std::memcpy(target.raw(), source, target.bytes());
 }
 
 void CpuBackend::copy_to_host(const Tensor& source, void* target) {
+  const ProfileRange range(profiler(), "copy_to_host", source.shape());
   std::memcpy(target, source.raw(), source.bytes());
 }
 
 void CpuBackend::fill(const Tensor& target, float value) {
   expect_tensor(target, "fill target", device());
+  const ProfileRange range(profiler(), "fill", target.shape(),
+                           [&] { return pass_cost(0, {target.shape()}); });
   cpu::fill(target.data<float>(), value, target.elements());
 }
 
 Tensor CpuBackend::add(const Tensor& a, const Tensor& b) {
   expect_tensor(a, "add a", device());
   expect_shape(b, "add b", device(), a.shape());
+  const ProfileRange range(profiler(), "add", a.shape(), [&] {
+    return pass_cost(1, {a.shape(), a.shape(), a.shape()});
+  });
   Tensor sum = empty(a.shape(), DType::f32);
   cpu::add(a.data<float>(), b.data<float>(), sum.data<float>(), a.elements());
   return sum;
@@ -85,6 +95,9 @@ Tensor CpuBackend::add(const Tensor& a, const Tensor& b) {
 void CpuBackend::accumulate(const Tensor& target, const Tensor& a) {
   expect_tensor(target, "accumulate target", device());
   expect_shape(a, "accumulate a", device(), target.shape());
+  const ProfileRange range(profiler(), "accumulate", a.shape(), [&] {
+    return pass_cost(1, {a.shape(), a.shape(), a.shape()});
+  });
   cpu::add(target.data<float>(), a.data<float>(), target.data<float>(), a.elements());
 }
 
@@ -93,6 +106,9 @@ Tensor CpuBackend::scale(const Tensor& a, const Tensor& factor) {
   expect_tensor(factor, "scale factor", device());
   PROTOLITH_CHECK(factor.elements() == 1, "scale factor has shape {}, expected one element",
                   to_string(factor.shape()));
+  const ProfileRange range(profiler(), "scale", a.shape(), [&] {
+    return pass_cost(1, {a.shape(), a.shape()});
+  });
   Tensor scaled = empty(a.shape(), DType::f32);
   cpu::scale(a.data<float>(), *factor.data<float>(), scaled.data<float>(), a.elements());
   return scaled;
@@ -100,6 +116,8 @@ Tensor CpuBackend::scale(const Tensor& a, const Tensor& factor) {
 
 Tensor CpuBackend::mean(const Tensor& a) {
   expect_tensor(a, "mean a", device());
+  const ProfileRange range(profiler(), "mean", a.shape(),
+                           [&] { return pass_cost(1, {a.shape()}); });
   Tensor result = empty({1}, DType::f32);
   *result.data<float>() = static_cast<float>(cpu::sum(a.data<float>(), a.elements()) /
                                              static_cast<double>(a.elements()));
@@ -110,6 +128,8 @@ Tensor CpuBackend::convolution(const Tensor& x, const Tensor& weight, Convolutio
   expect_rank(x, "convolution x", device(), 4);
   expect_rank(weight, "convolution weight", device(), 4);
   Tensor y = empty(convolution_shape(x.shape(), weight.shape(), g.stride, g.padding), DType::f32);
+  const ProfileRange range(profiler(), "convolution", x.shape(),
+                           [&] { return convolution_cost(x.shape(), weight.shape(), y.shape()); });
   convolution_.forward(x, weight, g, y);
   return y;
 }
@@ -120,6 +140,8 @@ Tensor CpuBackend::convolution_backward_data(const Tensor& dy, const Tensor& wei
   expect_shape(dy, "dgrad dy", device(),
                convolution_shape(x_shape, weight.shape(), g.stride, g.padding));
   Tensor dx = empty(x_shape, DType::f32);
+  const ProfileRange range(profiler(), "convolution_backward_data", x_shape,
+                           [&] { return convolution_cost(x_shape, weight.shape(), dy.shape()); });
   convolution_.backward_data(dy, weight, g, dx);
   return dx;
 }
@@ -130,6 +152,8 @@ Tensor CpuBackend::convolution_backward_weight(const Tensor& x, const Tensor& dy
   expect_shape(dy, "wgrad dy", device(),
                convolution_shape(x.shape(), weight_shape, g.stride, g.padding));
   Tensor dweight = empty(weight_shape, DType::f32);
+  const ProfileRange range(profiler(), "convolution_backward_weight", x.shape(),
+                           [&] { return convolution_cost(x.shape(), weight_shape, dy.shape()); });
   convolution_.backward_weight(x, dy, g, dweight);
   return dweight;
 }
@@ -144,6 +168,8 @@ void CpuBackend::adam_step(const Tensor& parameters, const Tensor& gradients, co
   expect_shape(schedule, "adam schedule", device(), {2});
   expect_shape(failed, "adam failed", device(), {1});
   if (*failed.data<float>() != 0.0F) return;
+  const ProfileRange range(profiler(), "adam_step", parameters.shape(),
+                           [&] { return adam_cost(parameters.shape()); });
   const float* const now = schedule.data<float>();
   cpu::adam_step(parameters.data<float>(), gradients.data<float>(), m.data<float>(),
                  v.data<float>(), parameters.elements(),
@@ -158,6 +184,7 @@ void CpuBackend::record_scores(const Tensor& loss, const Tensor& hit, const Tens
   expect_rank(scores, "scores", device(), 2);
   expect_shape(scores, "scores", device(), {scores.shape()[0], 2});
   expect_shape(failed, "score failed", device(), {1});
+  const ProfileRange range(profiler(), "record_scores", hit.shape());
   const std::int32_t place = *slot.data<std::int32_t>();
   const float value = *loss.data<float>();
   const bool inside = place >= 0 && place < scores.shape()[0];
@@ -172,6 +199,9 @@ Tensor CpuBackend::gather_rows(const Tensor& table, const Tensor& indices) {
   expect_rank(table, "gather table", device(), 2);
   expect_rank(indices, "gather indices", device(), 1, DType::i32);
   const std::int64_t features = table.shape()[1];
+  const ProfileRange range(profiler(), "gather_rows", {indices.elements(), features}, [&] {
+    return pass_cost(0, {{indices.elements(), features}, {indices.elements(), features}});
+  });
   const auto index = indices.host_span<std::int32_t>();
   for (const std::int32_t row : index) {
     PROTOLITH_CHECK(row >= 0 && row < table.shape()[0], "row {} of {} rows", row, table.shape()[0]);
@@ -205,6 +235,8 @@ Tensor CpuBackend::episode_gather(const Tensor& images, const Tensor& indices, c
                     "{} quarter turns of a {}x{} image", turn[i], s[1], s[2]);
   }
   Tensor batch = empty({indices.elements(), s[1], s[2], s[3]}, DType::f32);
+  const ProfileRange range(profiler(), "episode_gather", batch.shape(),
+                           [&] { return episode_gather_cost(batch.shape()); });
   cpu::episode_gather(images.data<std::uint8_t>(), index.data(), turn.data(), indices.elements(),
                       s[1], s[2], s[3], scale.data<float>(), shift.data<float>(),
                       batch.data<float>());

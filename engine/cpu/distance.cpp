@@ -30,6 +30,9 @@ void gemm(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, 
 
 Tensor CpuBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
   Tensor c = empty(product_shape(a, transpose_a, b, transpose_b, device()), DType::f32);
+  const ProfileRange range(profiler(), "matmul", c.shape(), [&] {
+    return product_cost(c.shape()[0], c.shape()[1], a.shape()[transpose_a ? 0 : 1]);
+  });
   gemm(a, transpose_a, b, transpose_b, c);
   return c;
 }
@@ -39,6 +42,9 @@ Tensor CpuBackend::segment_mean(const Tensor& x, std::int64_t length) {
   PROTOLITH_CHECK(length >= 1 && x.shape()[0] % length == 0,
                   "{} rows do not divide into segments of {}", x.shape()[0], length);
   const std::int64_t segments = x.shape()[0] / length;
+  const ProfileRange range(profiler(), "segment_mean", x.shape(), [&] {
+    return segment_mean_cost(x.shape(), {segments, x.shape()[1]});
+  });
   Tensor mean = empty({segments, x.shape()[1]}, DType::f32);
   cpu::segment_mean_forward(x.data<float>(), mean.data<float>(), segments, length, x.shape()[1]);
   return mean;
@@ -49,6 +55,8 @@ Tensor CpuBackend::segment_mean_backward(const Tensor& dmean, std::int64_t lengt
   PROTOLITH_CHECK(length >= 1, "segments of {} rows", length);
   const Shape& s = dmean.shape();
   Tensor dx = empty({s[0] * length, s[1]}, DType::f32);
+  const ProfileRange range(profiler(), "segment_mean_backward", dx.shape(),
+                           [&] { return segment_mean_cost(dx.shape(), s); });
   cpu::segment_mean_backward(dmean.data<float>(), dx.data<float>(), s[0], length, s[1]);
   return dx;
 }
@@ -60,6 +68,10 @@ Tensor CpuBackend::squared_distances(const Tensor& queries, const Tensor& protot
   const std::int64_t classes = prototypes.shape()[0];
   const std::int64_t features = queries.shape()[1];
   Tensor distances = empty({rows, classes}, DType::f32);
+  const ProfileRange range(profiler(), "squared_distances", queries.shape(), [&] {
+    return squared_distances_cost(queries.shape(), prototypes.shape(),
+                                  method == DistanceMethod::direct);
+  });
   if (method == DistanceMethod::direct) {
     cpu::squared_distance_direct(queries.data<float>(), prototypes.data<float>(),
                                  distances.data<float>(), rows, classes, features);
@@ -84,6 +96,7 @@ DistanceGradients CpuBackend::squared_distances_backward(const Tensor& queries,
   const std::int64_t classes = prototypes.shape()[0];
   const std::int64_t features = queries.shape()[1];
   expect_shape(ddistances, "distance gradient", device(), {rows, classes});
+  const ProfileRange range(profiler(), "squared_distances_backward", queries.shape());
   // dd_ij/dq_i = 2 (q_i - c_j): a GEMM for the sums over the other side, then one pass.
   const Tensor row_sums = empty({rows}, DType::f32);
   const Tensor column_sums = empty({classes}, DType::f32);
@@ -111,6 +124,9 @@ LossResult CpuBackend::leaky_softmax_loss(const Tensor& distances, const Tensor&
   PROTOLITH_CHECK(metric.threshold >= 0.0F && metric.slope >= 0.0F,
                   "leaky distance with threshold {} and slope {}: both must be >= 0",
                   metric.threshold, metric.slope);
+  const ProfileRange range(profiler(), "leaky_softmax_loss", distances.shape(), [&] {
+    return leaky_softmax_loss_cost(distances.shape(), needs_gradient);
+  });
   LossResult result{empty({rows}, DType::f32), empty({rows}, DType::f32), {}};
   if (needs_gradient) result.gradient = empty({rows, classes}, DType::f32);
   if (diagnostics != nullptr) {
@@ -137,6 +153,8 @@ Tensor CpuBackend::histogram(const Tensor& values, const Tensor& edges, bool mag
   expect_tensor(values, "histogram values", device());
   expect_rank(edges, "histogram edges", device(), 1);
   expect_edges(edges.host_span<const float>(), values.elements());
+  const ProfileRange range(profiler(), "histogram", values.shape(),
+                           [&] { return pass_cost(0, {values.shape()}); });
   const std::int64_t bins = edges.elements() - 1;
   Tensor counts = empty({bins + 3}, DType::i32);
   cpu::histogram(values.data<float>(), values.elements(), edges.data<float>(), bins, magnitudes,

@@ -95,6 +95,7 @@ ConvBlockForward CpuBackend::winograd_forward(const Tensor& x,
                                               const ConvBlockParameters& parameters) {
   const Shape& weight = parameters.weight.shape();
   const auto e = convolution_extents(x, weight[0], weight[3], parameters.pool);
+  const ProfileRange range(profiler(), "conv_block_forward", x.shape());
   auto context = std::make_unique<WinogradContext>();
   context->x = x;
   context->gamma = parameters.gamma;
@@ -104,10 +105,16 @@ ConvBlockForward CpuBackend::winograd_forward(const Tensor& x,
   const BatchStatistics& statistics = context->statistics;
   {
     const Tensor by_channel = floats(context->filters.elements());
-    cpu::winograd_transform_filters(parameters.weight.data<float>(), nullptr,
-                                    cpu::TileGrid(e).planes(), context->filters.data<float>(),
-                                    by_channel.data<float>(), e.filters, e.channels);
+    {
+      const ProfileRange filters(profiler(), "winograd filters", weight);
+      cpu::winograd_transform_filters(parameters.weight.data<float>(), nullptr,
+                                      cpu::TileGrid(e).planes(), context->filters.data<float>(),
+                                      by_channel.data<float>(), e.filters, e.channels);
+    }
     const Tensor memory = floats(cpu::winograd_forward_scratch(e));
+    const ProfileRange convolution(profiler(), "winograd forward", x.shape(), [&] {
+      return convolution_cost(x.shape(), weight, context->convolved.shape());
+    });
     cpu::winograd_forward(x.data<float>(), by_channel.data<float>(),
                           context->convolved.data<float>(), statistics.mean.data<float>(),
                           statistics.variance.data<float>(), e, memory.data<float>());
@@ -125,6 +132,7 @@ ConvBlockGradients CpuBackend::winograd_backward(const WinogradContext& saved, c
   expect_shape(dy, "block dy", device(), normalized.y.shape());
   const bool pooled = normalized.winner.defined();
   const auto e = convolution_extents(saved.x, saved.gamma.elements(), saved.x.shape()[3], pooled);
+  const ProfileRange range(profiler(), "conv_block_backward", saved.x.shape());
   ConvBlockGradients g{needs_input_grad ? empty(saved.x.shape(), DType::f32) : Tensor(),
                        empty({e.filters, 3, 3, e.channels}, DType::f32), floats(e.filters),
                        floats(e.filters)};
@@ -142,10 +150,20 @@ ConvBlockGradients CpuBackend::winograd_backward(const WinogradContext& saved, c
       .dbeta = g.dbeta.data<float>()};
   const auto reduce =
       pooled ? cpu::pool_relu_batch_norm_backward_reduce : cpu::relu_batch_norm_backward_reduce;
-  reduce(pooled ? normalized.selected.data<float>() : inputs.z, inputs.y, inputs.dy, inputs.mean,
-         inputs.inv_std, g.dgamma.data<float>(), g.dbeta.data<float>(),
-         {e.images, e.height, e.width, e.filters});
+  {
+    // Of what the pool chose, or of all.
+    const ProfileRange sums(profiler(), "batch norm gradient sums", dy.shape(), [&] {
+      return pass_cost(4, {dy.shape(), dy.shape(), dy.shape()});
+    });
+    reduce(pooled ? normalized.selected.data<float>() : inputs.z, inputs.y, inputs.dy, inputs.mean,
+           inputs.inv_std, g.dgamma.data<float>(), g.dbeta.data<float>(),
+           {e.images, e.height, e.width, e.filters});
+  }
   const Tensor memory = floats(cpu::winograd_backward_scratch(e));
+  const ProfileRange gradients(profiler(), "winograd backward", saved.x.shape(), [&] {
+    return (needs_input_grad ? 2 : 1) *
+           convolution_cost(saved.x.shape(), g.dweight.shape(), saved.convolved.shape());
+  });
   cpu::winograd_backward(inputs, g.dweight.data<float>(),
                          needs_input_grad ? g.dx.data<float>() : nullptr, e, memory.data<float>());
   return g;
@@ -155,10 +173,14 @@ ConvBlockForward CpuBackend::first_block_forward(const Tensor& x,
                                                  const ConvBlockParameters& parameters) {
   const Shape& weight = parameters.weight.shape();
   const auto e = convolution_extents(x, weight[0], weight[3], true);
+  const ProfileRange range(profiler(), "conv_block_forward", x.shape());
   auto context = std::make_unique<FirstBlockContext>();
   context->x = x;
   context->parameters = parameters;
-  context->patches = cpu::patch_statistics(x.data<float>(), e);
+  {
+    const ProfileRange patches(profiler(), "first block patch statistics", x.shape());
+    context->patches = cpu::patch_statistics(x.data<float>(), e);
+  }
   context->statistics = {floats(e.filters), floats(e.filters), floats(e.filters)};
   const BatchStatistics& statistics = context->statistics;
   cpu::patch_moments(context->patches, parameters.weight.data<float>(), e.filters,
@@ -172,6 +194,9 @@ ConvBlockForward CpuBackend::first_block_forward(const Tensor& x,
   Tensor y = empty(output_shape(e, true), DType::f32);
   context->y = y;
   context->winner = empty(y.shape(), DType::u8);
+  const ProfileRange convolution(profiler(), "first block forward", x.shape(), [&] {
+    return convolution_block_cost(x.shape(), weight, output_shape(e, false), y.shape());
+  });
   cpu::first_block_forward(x.data<float>(), parameters.weight.data<float>(), scale.data<float>(),
                            shift.data<float>(), y.data<float>(),
                            context->winner.data<std::uint8_t>(), e);
@@ -190,6 +215,7 @@ ConvBlockGradients CpuBackend::first_block_backward(const FirstBlockContext& sav
   }
   const Shape& weight = parameters.weight.shape();
   const auto e = convolution_extents(saved.x, weight[0], weight[3], true);
+  const ProfileRange range(profiler(), "conv_block_backward", saved.x.shape());
   ConvBlockGradients g{Tensor(), empty(weight, DType::f32), floats(e.filters), floats(e.filters)};
   const cpu::FirstBlockBackward inputs{.x = saved.x.data<float>(),
                                        .weight = parameters.weight.data<float>(),
@@ -199,6 +225,10 @@ ConvBlockGradients CpuBackend::first_block_backward(const FirstBlockContext& sav
                                        .gamma = parameters.gamma.data<float>(),
                                        .mean = saved.statistics.mean.data<float>(),
                                        .inv_std = saved.statistics.inv_std.data<float>()};
+  // Its convolution is computed once more, then its weight gradient.
+  const ProfileRange gradients(profiler(), "first block backward", saved.x.shape(), [&] {
+    return 2 * convolution_block_cost(saved.x.shape(), weight, output_shape(e, false), dy.shape());
+  });
   cpu::first_block_backward(inputs, saved.patches, g.dweight.data<float>(), g.dgamma.data<float>(),
                             g.dbeta.data<float>(), e);
   return g;
@@ -209,6 +239,7 @@ std::shared_ptr<const PreparedConvBlock> CpuBackend::prepare_conv_block(
   expect_parameters(parameters, device());
   const BlockKind kind = kind_of(parameters, blocks_);
   if (kind == BlockKind::composed) return Backend::prepare_conv_block(parameters);
+  const ProfileRange range(profiler(), "prepare_conv_block", parameters.weight.shape());
   const Shape& weight = parameters.weight.shape();
   const auto fold = [&](const Tensor& scale, const Tensor& shift) {
     inference_scale_shift(parameters.gamma, parameters.beta, parameters.running_mean,
@@ -239,6 +270,9 @@ Tensor CpuBackend::conv_block_inference(const Tensor& x, const PreparedConvBlock
     const Shape& weight = block->weight.shape();
     const auto e = convolution_extents(x, weight[0], weight[3], true);
     Tensor y = empty(output_shape(e, true), DType::f32);
+    const ProfileRange range(profiler(), "first block inference", x.shape(), [&] {
+      return convolution_block_cost(x.shape(), weight, output_shape(e, false), y.shape());
+    });
     cpu::first_block_forward(x.data<float>(), block->weight.data<float>(),
                              block->scale.data<float>(), block->shift.data<float>(),
                              y.data<float>(), nullptr, e);
@@ -250,6 +284,10 @@ Tensor CpuBackend::conv_block_inference(const Tensor& x, const PreparedConvBlock
   const auto e = convolution_extents(x, filters[2], filters[1], block->pool);
   Tensor y = empty(output_shape(e, block->pool), DType::f32);
   const Tensor memory = floats(cpu::winograd_inference_scratch(e, block->pool));
+  const ProfileRange range(profiler(), "winograd inference", x.shape(), [&] {
+    return convolution_block_cost(x.shape(), {filters[2], 3, 3, filters[1]}, output_shape(e, false),
+                                  y.shape());
+  });
   cpu::winograd_inference(x.data<float>(), block->filters.data<float>(), block->shift.data<float>(),
                           block->pool, y.data<float>(), e, memory.data<float>());
   return y;

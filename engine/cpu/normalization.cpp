@@ -32,6 +32,8 @@ std::pair<Tensor, Tensor> scale_shift(Backend& backend, const Tensor& gamma, con
 
 BatchStatistics CpuBackend::batch_statistics(const Tensor& x, float epsilon) {
   const auto [rows, channels] = rows_channels(x, "batch norm x", device());
+  const ProfileRange range(profiler(), "batch_statistics", x.shape(),
+                           [&] { return batch_statistics_cost(x.shape()); });
   BatchStatistics s{empty({channels}, DType::f32), empty({channels}, DType::f32),
                     empty({channels}, DType::f32)};
   cpu::batch_norm_statistics(x.data<float>(), rows, channels, s.mean.data<float>(),
@@ -51,6 +53,7 @@ void CpuBackend::update_running_statistics(const BatchStatistics& batch, std::in
                    {&running_variance, "running variance"}},
                   channels, device());
   PROTOLITH_CHECK(rows >= 1, "batch statistics of {} rows", rows);
+  const ProfileRange range(profiler(), "update_running_statistics", running_mean.shape());
   cpu::batch_norm_update_running(batch.mean.data<float>(), batch.variance.data<float>(), rows,
                                  momentum, running_mean.data<float>(),
                                  running_variance.data<float>(), channels);
@@ -66,6 +69,9 @@ Tensor CpuBackend::batch_norm(const Tensor& x, const Tensor& gamma, const Tensor
                   channels, device());
   const auto [scale, shift] = scale_shift(*this, gamma, beta, statistics);
   Tensor y = empty(x.shape(), DType::f32);
+  const ProfileRange range(profiler(), "batch_norm", x.shape(), [&] {
+    return pass_cost(2, {x.shape(), x.shape()});
+  });
   cpu::batch_norm_affine(x.data<float>(), scale.data<float>(), shift.data<float>(), y.data<float>(),
                          rows, channels);
   return y;
@@ -98,6 +104,9 @@ Tensor CpuBackend::batch_norm_inference(const Tensor& x, const Tensor& gamma, co
   const Tensor shift = empty({channels}, DType::f32);
   inference_scale_shift(gamma, beta, running_mean, running_variance, epsilon, scale, shift);
   Tensor y = empty(x.shape(), DType::f32);
+  const ProfileRange range(profiler(), "batch_norm_inference", x.shape(), [&] {
+    return pass_cost(2, {x.shape(), x.shape()});
+  });
   cpu::batch_norm_affine(x.data<float>(), scale.data<float>(), shift.data<float>(), y.data<float>(),
                          rows, channels);
   return y;
@@ -113,6 +122,9 @@ BatchNormGradients CpuBackend::batch_norm_backward(const Tensor& x, const Tensor
       channels, device());
   BatchNormGradients g{empty(x.shape(), DType::f32), empty({channels}, DType::f32),
                        empty({channels}, DType::f32)};
+  const ProfileRange range(profiler(), "batch_norm_backward", x.shape(), [&] {
+    return pass_cost(8, {x.shape(), x.shape(), x.shape(), x.shape(), x.shape()});
+  });
   const float* mean = statistics.mean.data<float>();
   const float* inv_std = statistics.inv_std.data<float>();
   cpu::batch_norm_backward_reduce(x.data<float>(), dy.data<float>(), mean, inv_std, rows, channels,
@@ -125,6 +137,9 @@ BatchNormGradients CpuBackend::batch_norm_backward(const Tensor& x, const Tensor
 
 Tensor CpuBackend::relu(const Tensor& x) {
   expect_tensor(x, "relu x", device());
+  const ProfileRange range(profiler(), "relu", x.shape(), [&] {
+    return pass_cost(1, {x.shape(), x.shape()});
+  });
   Tensor y = empty(x.shape(), DType::f32);
   cpu::relu_forward(x.data<float>(), y.data<float>(), x.elements());
   return y;
@@ -133,6 +148,9 @@ Tensor CpuBackend::relu(const Tensor& x) {
 Tensor CpuBackend::relu_backward(const Tensor& y, const Tensor& dy) {
   expect_tensor(y, "relu y", device());
   expect_shape(dy, "relu dy", device(), y.shape());
+  const ProfileRange range(profiler(), "relu_backward", y.shape(), [&] {
+    return pass_cost(1, {y.shape(), y.shape(), y.shape()});
+  });
   Tensor dx = empty(y.shape(), DType::f32);
   cpu::relu_backward(y.data<float>(), dy.data<float>(), dx.data<float>(), y.elements());
   return dx;
@@ -141,6 +159,9 @@ Tensor CpuBackend::relu_backward(const Tensor& y, const Tensor& dy) {
 PoolResult CpuBackend::max_pool(const Tensor& x) {
   expect_rank(x, "pool x", device(), 4);
   const Shape shape = pooled_shape(x.shape());
+  const ProfileRange range(profiler(), "max_pool", x.shape(), [&] {
+    return pass_cost(1, {x.shape(), shape});
+  });
   PoolResult result{empty(shape, DType::f32), empty(shape, DType::u8)};
   cpu::max_pool_forward(x.data<float>(), result.y.data<float>(), result.winner.data<std::uint8_t>(),
                         image_extents(x.shape()));
@@ -151,6 +172,9 @@ Tensor CpuBackend::max_pool_backward(const Tensor& dy, const Tensor& winner, con
   const Shape shape = pooled_shape(x_shape);
   expect_shape(dy, "pool dy", device(), shape);
   expect_shape(winner, "pool winner", device(), shape, DType::u8);
+  const ProfileRange range(profiler(), "max_pool_backward", x_shape, [&] {
+    return pass_cost(0, {x_shape, shape});
+  });
   Tensor dx = empty(x_shape, DType::f32);
   cpu::max_pool_backward(dy.data<float>(), winner.data<std::uint8_t>(), dx.data<float>(),
                          image_extents(x_shape));
@@ -170,6 +194,8 @@ BatchNormReluPoolResult CpuBackend::batch_norm_relu_pool(const Tensor& x, const 
   const auto [scale, shift] = scale_shift(*this, gamma, beta, statistics);
   if (!pool) return {affine_relu_pool(x, scale, shift, false), {}, {}};
   const Shape shape = pooled_shape(x.shape());
+  const ProfileRange range(profiler(), "batch_norm_relu_pool", x.shape(),
+                           [&] { return batch_norm_relu_pool_cost(x.shape(), shape); });
   BatchNormReluPoolResult result{empty(shape, DType::f32), empty(shape, DType::u8),
                                  empty(shape, DType::f32)};
   cpu::affine_relu_pool_forward(x.data<float>(), scale.data<float>(), shift.data<float>(),
@@ -184,6 +210,9 @@ Tensor CpuBackend::affine_relu_pool(const Tensor& x, const Tensor& scale, const 
   expect_channels({{&scale, "scale"}, {&shift, "shift"}}, x.shape()[3], device());
   const cpu::ImageExtents extents = image_extents(x.shape());
   Tensor y = empty(pool ? pooled_shape(x.shape()) : x.shape(), DType::f32);
+  const ProfileRange range(profiler(), "affine_relu_pool", x.shape(), [&] {
+    return pass_cost(3, {x.shape(), y.shape()});
+  });
   if (pool) {
     cpu::affine_relu_pool_forward(x.data<float>(), scale.data<float>(), shift.data<float>(),
                                   y.data<float>(), nullptr, nullptr, extents);
@@ -263,6 +292,9 @@ BatchNormGradients CpuBackend::batch_norm_relu_pool_backward(const Tensor& x,
                                                              const BatchStatistics& statistics) {
   const BlockBackward block(x, forward, dy, gamma, statistics);
   const Shape channels{x.shape()[3]};
+  const ProfileRange range(profiler(), "batch_norm_relu_pool_backward", x.shape(), [&] {
+    return batch_norm_relu_pool_backward_cost(x.shape(), dy.shape());
+  });
   BatchNormGradients g{x, empty(channels, DType::f32), empty(channels, DType::f32)};
   block.reduce(g.dgamma, g.dbeta);
   block.data(g.dgamma, g.dbeta, 0, x.shape()[0]);
@@ -285,6 +317,10 @@ ConvBlockGradients CpuBackend::batch_norm_relu_pool_backward_weight(
   PROTOLITH_CHECK(convolution_shape(in, weight_shape, 1, 1) == x.shape(),
                   "block x {} is no 3x3 convolution of {} with {}", to_string(x.shape()),
                   to_string(in), to_string(weight_shape));
+  const ProfileRange range(profiler(), "batch_norm_relu_pool_backward_weight", x.shape(), [&] {
+    return batch_norm_relu_pool_backward_cost(x.shape(), dy.shape()) +
+           convolution_cost(in, weight_shape, x.shape());
+  });
   ConvBlockGradients g{Tensor(), empty(weight_shape, DType::f32), empty(gamma.shape(), DType::f32),
                        empty(gamma.shape(), DType::f32)};
   block.reduce(g.dgamma, g.dbeta);

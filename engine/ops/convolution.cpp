@@ -12,7 +12,7 @@ Variable convolution(Backend& backend, const Variable& x, const Variable& weight
         x_needs ? backend.convolution_backward_data(dy, w, x_value.shape(), geometry) : Tensor(),
         w_needs ? backend.convolution_backward_weight(x_value, dy, w.shape(), geometry) : Tensor()};
   };
-  return Variable::result(std::move(y), {x, weight}, std::move(back));
+  return Variable::result(std::move(y), {x, weight}, std::move(back), "convolution gradient");
 }
 
 Variable batch_norm(Backend& backend, const Variable& x, const Variable& gamma,
@@ -25,7 +25,7 @@ Variable batch_norm(Backend& backend, const Variable& x, const Variable& gamma,
     BatchNormGradients gradients = backend.batch_norm_backward(x_value, dy, g, statistics);
     return {gradients.dx, gradients.dgamma, gradients.dbeta};
   };
-  return Variable::result(std::move(y), {x, gamma, beta}, std::move(back));
+  return Variable::result(std::move(y), {x, gamma, beta}, std::move(back), "batch_norm gradient");
 }
 
 Variable relu(Backend& backend, const Variable& x) {
@@ -33,7 +33,7 @@ Variable relu(Backend& backend, const Variable& x) {
   auto back = [&backend, y](const Tensor& dy) -> std::vector<Tensor> {
     return {backend.relu_backward(y, dy)};
   };
-  return Variable::result(std::move(y), {x}, std::move(back));
+  return Variable::result(std::move(y), {x}, std::move(back), "relu gradient");
 }
 
 Variable max_pool(Backend& backend, const Variable& x) {
@@ -42,7 +42,7 @@ Variable max_pool(Backend& backend, const Variable& x) {
                shape = x.value().shape()](const Tensor& dy) -> std::vector<Tensor> {
     return {backend.max_pool_backward(dy, winner, shape)};
   };
-  return Variable::result(std::move(pooled.y), {x}, std::move(back));
+  return Variable::result(std::move(pooled.y), {x}, std::move(back), "max_pool gradient");
 }
 
 ConvBlockParameters ConvBlock::parameters() const {
@@ -60,7 +60,7 @@ Variable conv_block(Backend& backend, const Variable& x, const ConvBlock& block)
     return {g.dx, g.dweight, g.dgamma, g.dbeta};
   };
   return Variable::result(std::move(forward.y), {x, block.weight, block.gamma, block.beta},
-                          std::move(back));
+                          std::move(back), "conv_block gradient");
 }
 
 Variable conv_block_composed(Backend& backend, const Variable& x, const ConvBlock& block) {
