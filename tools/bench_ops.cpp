@@ -3,16 +3,11 @@
 #include <algorithm>
 #include <functional>
 
+#include "engine/op_cost.h"
 #include "engine/random.h"
 
 namespace protolith {
 namespace {
-
-double bytes(std::initializer_list<const Tensor*> tensors) {
-  double total = 0;
-  for (const Tensor* tensor : tensors) total += static_cast<double>(tensor->bytes());
-  return total;
-}
 
 /// Times operations and collects what they took.
 class OpBench {
@@ -28,7 +23,7 @@ class OpBench {
   }
 
   /// `call` leaves only step memory behind.
-  void add(const std::string& name, const Shape& shape, double flop, double moved,
+  void add(const std::string& name, const Shape& shape, const OpCost& cost,
            const std::function<void()>& call) {
     if (!wants({name.c_str()})) return;
     const Timing timing = time_calls(warm_, repeats_, [&](std::uint64_t) {
@@ -37,7 +32,7 @@ class OpBench {
       if (backend_.device().type != DeviceType::cpu) backend_.read_scalar(waited_for_);
       backend_.end_step();
     });
-    timings_.push_back({name, to_string(shape), timing, flop * 1e-9, moved * 1e-6});
+    timings_.push_back({name, to_string(shape), timing, cost.flops * 1e-9, cost.bytes * 1e-6});
   }
 
   /// Persistent, uniform in [-1, 1).
@@ -80,14 +75,13 @@ void add_convolutions(OpBench& bench, Backend& b, const BlockShape& s, std::int6
   const Tensor x = bench.random({images, s.side, s.side, s.channels});
   const Tensor w = bench.random({s.filters, 3, 3, s.channels});
   const Tensor y = bench.random({images, s.side, s.side, s.filters});
-  const double flop = 2.0 * static_cast<double>(x.elements()) * 9 * static_cast<double>(s.filters);
-  const double moved = bytes({&x, &w, &y});
-  bench.add("convolution", x.shape(), flop, moved, [&] { b.convolution(x, w, {}); });
+  const OpCost cost = convolution_cost(x.shape(), w.shape(), y.shape());
+  bench.add("convolution", x.shape(), cost, [&] { b.convolution(x, w, {}); });
   if (!first) {
-    bench.add("convolution_backward_data", x.shape(), flop, moved,
+    bench.add("convolution_backward_data", x.shape(), cost,
               [&] { b.convolution_backward_data(y, w, x.shape(), {}); });
   }
-  bench.add("convolution_backward_weight", x.shape(), flop, moved,
+  bench.add("convolution_backward_weight", x.shape(), cost,
             [&] { b.convolution_backward_weight(x, y, w.shape(), {}); });
 }
 
@@ -111,15 +105,13 @@ void add_normalization(OpBench& bench, Backend& b, const BlockShape& s, std::int
                                         s.pool ? keep(result.selected) : Tensor()};
   b.end_step();
   const Tensor dy = bench.random(forward.y.shape());
-  const auto elements = static_cast<double>(x.elements());
-  const double pooled = bytes({&forward.y}) * (s.pool ? 2.25 : 1.0);
-  bench.add("batch_statistics", x.shape(), 3 * elements, bytes({&x}),
+  bench.add("batch_statistics", x.shape(), batch_statistics_cost(x.shape()),
             [&] { b.batch_statistics(x, 1e-5F); });
-  bench.add("batch_norm_relu_pool", x.shape(), 3 * elements, bytes({&x}) + pooled,
+  bench.add("batch_norm_relu_pool", x.shape(), batch_norm_relu_pool_cost(x.shape(), dy.shape()),
             [&] { b.batch_norm_relu_pool(x, gamma, beta, statistics, s.pool); });
   // It overwrites x by its gradient, which has x's order of magnitude.
-  bench.add("batch_norm_relu_pool_backward", x.shape(), 8 * elements,
-            2 * bytes({&x}) + pooled + bytes({&dy}),
+  bench.add("batch_norm_relu_pool_backward", x.shape(),
+            batch_norm_relu_pool_backward_cost(x.shape(), dy.shape()),
             [&] { b.batch_norm_relu_pool_backward(x, forward, dy, gamma, statistics); });
 }
 
@@ -136,18 +128,17 @@ void add_block(OpBench& bench, Backend& b, const BlockShape& s, std::int64_t ima
                                        .pool = s.pool};
   const std::int64_t out = s.pool ? s.side / 2 : s.side;
   const Tensor dy = bench.random({images, out, out, s.filters});
-  const double flop = 2.0 * static_cast<double>(x.elements()) * 9 * static_cast<double>(s.filters);
-  const double moved = bytes({&x, &dy});
-  bench.add("conv_block_forward", x.shape(), flop, moved,
-            [&] { b.conv_block_forward(x, parameters); });
-  bench.add("conv_block_forward_backward", x.shape(), flop * (first ? 2 : 3),
-            (first ? 2 : 3) * moved, [&] {
-              ConvBlockForward forward = b.conv_block_forward(x, parameters);
-              b.conv_block_backward(std::move(forward.context), dy, !first);
-            });
+  const Shape convolved{images, s.side, s.side, s.filters};
+  // Of the block as one: its filters are small beside its images.
+  const OpCost cost{convolution_cost(x.shape(), parameters.weight.shape(), convolved).flops,
+                    float_bytes({x.shape(), dy.shape()})};
+  bench.add("conv_block_forward", x.shape(), cost, [&] { b.conv_block_forward(x, parameters); });
+  bench.add("conv_block_forward_backward", x.shape(), (first ? 2 : 3) * cost, [&] {
+    ConvBlockForward forward = b.conv_block_forward(x, parameters);
+    b.conv_block_backward(std::move(forward.context), dy, !first);
+  });
   const auto prepared = b.prepare_conv_block(parameters);
-  bench.add("conv_block_inference", x.shape(), flop, moved,
-            [&] { b.conv_block_inference(x, *prepared); });
+  bench.add("conv_block_inference", x.shape(), cost, [&] { b.conv_block_inference(x, *prepared); });
 }
 
 void add_loss(OpBench& bench, Backend& b, const EpisodeShape& episode, std::int64_t features) {
@@ -157,16 +148,19 @@ void add_loss(OpBench& bench, Backend& b, const EpisodeShape& episode, std::int6
   const Tensor c = bench.random({episode.way, features});
   const Tensor labels = bench.indices(queries, episode.way);
   const Tensor d = bench.random({queries, episode.way});
-  const double flop = 2.0 * static_cast<double>(d.elements()) * static_cast<double>(features);
-  bench.add("segment_mean", support.shape(), static_cast<double>(support.elements()),
-            bytes({&support, &c}), [&] { b.segment_mean(support, episode.shot); });
-  bench.add("squared_distances_gemm", q.shape(), flop, bytes({&q, &c, &d}),
+  bench.add("segment_mean", support.shape(), segment_mean_cost(support.shape(), c.shape()),
+            [&] { b.segment_mean(support, episode.shot); });
+  bench.add("squared_distances_gemm", q.shape(),
+            squared_distances_cost(q.shape(), c.shape(), false),
             [&] { b.squared_distances(q, c, DistanceMethod::gemm); });
-  bench.add("squared_distances_direct", q.shape(), 1.5 * flop, bytes({&q, &c, &d}),
+  bench.add("squared_distances_direct", q.shape(),
+            squared_distances_cost(q.shape(), c.shape(), true),
             [&] { b.squared_distances(q, c, DistanceMethod::direct); });
-  bench.add("squared_distances_backward", q.shape(), 2 * flop, 2 * bytes({&q, &c}) + bytes({&d}),
+  bench.add("squared_distances_backward", q.shape(),
+            {2 * squared_distances_cost(q.shape(), c.shape(), false).flops,
+             2 * float_bytes({q.shape(), c.shape()}) + float_bytes({d.shape()})},
             [&] { b.squared_distances_backward(q, c, d); });
-  bench.add("leaky_softmax_loss", d.shape(), 0, 2 * bytes({&d}), [&] {
+  bench.add("leaky_softmax_loss", d.shape(), leaky_softmax_loss_cost(d.shape(), true), [&] {
     b.leaky_softmax_loss(d, labels, {0.0F, 0.01F}, true);
   });
   Tensor edges = Tensor::host({61});
@@ -174,7 +168,8 @@ void add_loss(OpBench& bench, Backend& b, const EpisodeShape& episode, std::int6
     edges.host_span<float>()[i] = static_cast<float>(i) / 60.0F;
   }
   const Tensor device_edges = b.to_device(edges);
-  bench.add("histogram", d.shape(), 0, bytes({&d}), [&] { b.histogram(d, device_edges, true); });
+  bench.add("histogram", d.shape(), pass_cost(0, {d.shape()}),
+            [&] { b.histogram(d, device_edges, true); });
 }
 
 void add_update_and_gather(OpBench& bench, Backend& b, const Workload& workload,
@@ -182,17 +177,16 @@ void add_update_and_gather(OpBench& bench, Backend& b, const Workload& workload,
   const Tensor p = bench.random({weights}), g = bench.random({weights});
   const Tensor m = b.persistent({weights}), v = b.persistent({weights});
   std::int64_t step = 0;
-  bench.add("adam_step", p.shape(), 12.0 * static_cast<double>(weights), 7 * bytes({&p}),
+  bench.add("adam_step", p.shape(), adam_cost(p.shape()),
             [&] { b.adam_step(p, g, m, v, {}, ++step); });
   const Dataset dataset = random_images(workload);
   const Tensor pixels = b.to_device(dataset.images);
   const Tensor index = bench.indices(images, pixels.shape()[0]), turns = bench.indices(images, 4);
   const Tensor scale = bench.constant({workload.channels}, 1.0F);
   const Tensor shift = bench.constant({workload.channels}, 0.0F);
-  const auto values =
-      static_cast<double>(images * workload.side * workload.side * workload.channels);
-  bench.add("episode_gather", {images, workload.side, workload.side, workload.channels}, 2 * values,
-            5 * values, [&] { b.episode_gather(pixels, index, turns, scale, shift); });
+  const Shape batch{images, workload.side, workload.side, workload.channels};
+  bench.add("episode_gather", batch, episode_gather_cost(batch),
+            [&] { b.episode_gather(pixels, index, turns, scale, shift); });
 }
 
 }  // namespace
