@@ -42,6 +42,7 @@ ConvBlockForward CudaBackend::finish_by_cudnn(const Tensor& x, Tensor convolved,
   context->statistics = {empty(channels, DType::f32), {}, empty(channels, DType::f32)};
   const bool update = p.momentum != 0.0F;
   const Tensor normalized = empty(convolved.shape(), DType::f32);
+  const ProfileRange range(profiler(), "cuDNN batch norm", convolved.shape());
   batch_norm_.forward_training(convolved, p.gamma, p.beta, p.epsilon, p.momentum,
                                update ? p.running_mean : Tensor(),
                                update ? p.running_variance : Tensor(), context->statistics.mean,
@@ -92,6 +93,7 @@ ConvBlockForward CudaBackend::finish_fused(const Tensor& x, Tensor convolved,
 }
 
 ConvBlockForward CudaBackend::conv_block_forward(const Tensor& x, const ConvBlockParameters& p) {
+  const ProfileRange range(profiler(), "conv_block_forward", x.shape());
   Tensor convolved = convolution(x, p.weight, {});
   const Shape channels{p.weight.shape()[0]};
   expect_shape(p.gamma, "gamma", device(), channels);
@@ -122,6 +124,7 @@ BatchNormGradients CudaBackend::backward_by_cudnn(const BatchStatistics& statist
   }
   BatchNormGradients g{empty(convolved.shape(), DType::f32), empty(gamma.shape(), DType::f32),
                        empty(gamma.shape(), DType::f32)};
+  const ProfileRange range(profiler(), "cuDNN batch norm backward", convolved.shape());
   batch_norm_.backward(convolved, dnormalized, gamma, statistics.mean, statistics.inv_std, g.dx,
                        g.dgamma, g.dbeta);
   return g;
@@ -131,6 +134,7 @@ ConvBlockGradients CudaBackend::conv_block_backward(std::unique_ptr<ConvBlockCon
                                                     const Tensor& dy, bool needs_input_grad) {
   auto* saved = dynamic_cast<CudaContext*>(context.get());
   PROTOLITH_CHECK(saved != nullptr, "a convolution block's context came from another backend");
+  const ProfileRange range(profiler(), "conv_block_backward", saved->x.shape());
   BatchNormGradients norm =
       saved->by_cudnn ? backward_by_cudnn(saved->statistics, saved->normalized, saved->convolved,
                                           saved->gamma, dy)

@@ -1,8 +1,11 @@
 #include "engine/cuda/cuda_backend.h"
 
+#include <cuda_profiler_api.h>
+
 #include <algorithm>
 #include <vector>
 
+#include "engine/cuda/activity.h"
 #include "engine/cuda/device.h"
 #include "engine/cuda/graph_replay.h"
 #include "engine/expect.h"
@@ -83,7 +86,21 @@ std::unique_ptr<Replay> CudaBackend::make_replay(std::function<void()> work) {
   return std::make_unique<cuda::GraphReplay>(*this, stream_.get(), std::move(work));
 }
 
+std::unique_ptr<DeviceTrace> CudaBackend::make_device_trace() {
+  return cuda::trace_activity();
+}
+
+void CudaBackend::capture_for_profiler(bool on) {
+  PROTOLITH_CUDA(cudaStreamSynchronize(stream_.get()));
+  if (on) {
+    PROTOLITH_CUDA(cudaProfilerStart());
+  } else {
+    PROTOLITH_CUDA(cudaProfilerStop());
+  }
+}
+
 void CudaBackend::copy(const Tensor& source, const Tensor& target) {
+  const ProfileRange range(profiler(), "copy", source.shape());
   const bool from_host = source.defined() && source.device().type == DeviceType::cpu;
   const bool to_host = target.defined() && target.device().type == DeviceType::cpu;
   PROTOLITH_CHECK(!(from_host && to_host), "a copy from host to host is not for {}",
@@ -102,6 +119,7 @@ void CudaBackend::copy(const Tensor& source, const Tensor& target) {
 }
 
 void CudaBackend::copy_from_host(const void* source, const Tensor& target) {
+  const ProfileRange range(profiler(), "copy_from_host", target.shape());
   PROTOLITH_CHECK(!cuda::is_recording(stream_.get()),
                   "work that is replayed must not copy from the host");
   expect_tensor(target, "copy target", device(), target.dtype());
@@ -109,6 +127,7 @@ void CudaBackend::copy_from_host(const void* source, const Tensor& target) {
 }
 
 void CudaBackend::copy_to_host(const Tensor& source, void* target) {
+  const ProfileRange range(profiler(), "copy_to_host", source.shape());
   PROTOLITH_CHECK(!cuda::is_recording(stream_.get()),
                   "work that is replayed must not read anything back");
   expect_tensor(source, "copy source", device(), source.dtype());
@@ -116,11 +135,13 @@ void CudaBackend::copy_to_host(const Tensor& source, void* target) {
 }
 
 void CudaBackend::fill(const Tensor& target, float value) {
+  const ProfileRange range(profiler(), "fill", target.shape());
   expect_tensor(target, "fill target", device());
   cuda::fill(target.data<float>(), value, target.elements(), stream_.get());
 }
 
 Tensor CudaBackend::add(const Tensor& a, const Tensor& b) {
+  const ProfileRange range(profiler(), "add", a.shape());
   expect_tensor(a, "add a", device());
   expect_shape(b, "add b", device(), a.shape());
   Tensor sum = empty(a.shape(), DType::f32);
@@ -134,6 +155,7 @@ void CudaBackend::accumulate(const Tensor& target, const Tensor& a) {
 }
 
 void CudaBackend::accumulate(std::span<const Accumulation> sums) {
+  const ProfileRange range(profiler(), "accumulate");
   std::vector<cuda::Accumulation> list;
   const auto flush = [&] {
     cuda::accumulate(list, stream_.get());
@@ -153,6 +175,7 @@ void CudaBackend::accumulate(std::span<const Accumulation> sums) {
 }
 
 Tensor CudaBackend::scale(const Tensor& a, const Tensor& factor) {
+  const ProfileRange range(profiler(), "scale", a.shape());
   expect_tensor(a, "scale a", device());
   expect_tensor(factor, "scale factor", device());
   PROTOLITH_CHECK(factor.elements() == 1, "scale factor has shape {}, expected one element",
@@ -164,6 +187,7 @@ Tensor CudaBackend::scale(const Tensor& a, const Tensor& factor) {
 }
 
 Tensor CudaBackend::mean(const Tensor& a) {
+  const ProfileRange range(profiler(), "mean", a.shape());
   expect_tensor(a, "mean a", device());
   Tensor result = empty({1}, DType::f32);
   cuda::mean(a.data<float>(), a.elements(), result.data<float>(), stream_.get());
@@ -171,6 +195,7 @@ Tensor CudaBackend::mean(const Tensor& a) {
 }
 
 Tensor CudaBackend::rows_backward(const Tensor& dy, const Shape& shape, std::int64_t begin) {
+  const ProfileRange range(profiler(), "rows_backward", shape);
   expect_tensor(dy, "rows gradient", device());
   PROTOLITH_CHECK(shape.rank() >= 1 && dy.shape().rank() >= 1 && begin >= 0 &&
                       begin + dy.shape()[0] <= shape[0] &&
@@ -184,6 +209,7 @@ Tensor CudaBackend::rows_backward(const Tensor& dy, const Shape& shape, std::int
 }
 
 Tensor CudaBackend::convolution(const Tensor& x, const Tensor& weight, ConvolutionGeometry g) {
+  const ProfileRange range(profiler(), "convolution", x.shape());
   expect_rank(x, "convolution x", device(), 4);
   expect_rank(weight, "convolution weight", device(), 4);
   Tensor y = empty(convolution_shape(x.shape(), weight.shape(), g.stride, g.padding), DType::f32);
@@ -193,6 +219,7 @@ Tensor CudaBackend::convolution(const Tensor& x, const Tensor& weight, Convoluti
 
 Tensor CudaBackend::convolution_backward_data(const Tensor& dy, const Tensor& weight,
                                               const Shape& x_shape, ConvolutionGeometry g) {
+  const ProfileRange range(profiler(), "convolution_backward_data", x_shape);
   expect_rank(weight, "dgrad weight", device(), 4);
   expect_shape(dy, "dgrad dy", device(),
                convolution_shape(x_shape, weight.shape(), g.stride, g.padding));
@@ -203,6 +230,7 @@ Tensor CudaBackend::convolution_backward_data(const Tensor& dy, const Tensor& we
 
 Tensor CudaBackend::convolution_backward_weight(const Tensor& x, const Tensor& dy,
                                                 const Shape& weight_shape, ConvolutionGeometry g) {
+  const ProfileRange range(profiler(), "convolution_backward_weight", x.shape());
   expect_rank(x, "wgrad x", device(), 4);
   expect_shape(dy, "wgrad dy", device(),
                convolution_shape(x.shape(), weight_shape, g.stride, g.padding));
@@ -214,6 +242,7 @@ Tensor CudaBackend::convolution_backward_weight(const Tensor& x, const Tensor& d
 void CudaBackend::adam_step(const Tensor& parameters, const Tensor& gradients, const Tensor& m,
                             const Tensor& v, const AdamOptions& options, const Tensor& schedule,
                             const Tensor& failed) {
+  const ProfileRange range(profiler(), "adam_step", parameters.shape());
   expect_tensor(parameters, "adam parameters", device());
   expect_shape(gradients, "adam gradients", device(), parameters.shape());
   expect_shape(m, "adam m", device(), parameters.shape());
@@ -228,6 +257,7 @@ void CudaBackend::adam_step(const Tensor& parameters, const Tensor& gradients, c
 
 void CudaBackend::record_scores(const Tensor& loss, const Tensor& hit, const Tensor& slot,
                                 const Tensor& scores, const Tensor& failed) {
+  const ProfileRange range(profiler(), "record_scores", hit.shape());
   expect_shape(loss, "score loss", device(), {1});
   expect_rank(hit, "score hit", device(), 1);
   expect_shape(slot, "score slot", device(), {1}, DType::i32);
@@ -240,6 +270,7 @@ void CudaBackend::record_scores(const Tensor& loss, const Tensor& hit, const Ten
 }
 
 Tensor CudaBackend::gather_rows(const Tensor& table, const Tensor& indices) {
+  const ProfileRange range(profiler(), "gather_rows", indices.shape());
   expect_rank(table, "gather table", device(), 2);
   expect_rank(indices, "gather indices", device(), 1, DType::i32);
   Tensor rows = empty({indices.elements(), table.shape()[1]}, DType::f32);
@@ -251,6 +282,7 @@ Tensor CudaBackend::gather_rows(const Tensor& table, const Tensor& indices) {
 
 Tensor CudaBackend::episode_gather(const Tensor& images, const Tensor& indices, const Tensor& turns,
                                    const Tensor& scale, const Tensor& shift) {
+  const ProfileRange range(profiler(), "episode_gather", indices.shape());
   expect_rank(images, "gather images", device(), 4, DType::u8);
   expect_rank(indices, "gather indices", device(), 1, DType::i32);
   expect_shape(turns, "gather turns", device(), indices.shape(), DType::i32);

@@ -27,6 +27,8 @@ class CudaBackend final : public Backend {
   std::size_t step_memory_bytes() const override { return arena_->footprint_bytes(); }
   std::uint64_t step_memory_growths() const override { return arena_->growth_count(); }
   std::unique_ptr<Replay> make_replay(std::function<void()> work) override;
+  std::unique_ptr<DeviceTrace> make_device_trace() override;
+  void capture_for_profiler(bool on) override;
   void copy(const Tensor& source, const Tensor& target) override;
   void copy_from_host(const void* source, const Tensor& target) override;
   void copy_to_host(const Tensor& source, void* target) override;

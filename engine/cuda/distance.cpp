@@ -31,12 +31,14 @@ void gemm(cublasHandle_t blas, const Tensor& a, bool transpose_a, const Tensor& 
 }  // namespace
 
 Tensor CudaBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
+  const ProfileRange range(profiler(), "matmul", a.shape());
   Tensor c = empty(product_shape(a, transpose_a, b, transpose_b, device()), DType::f32);
   gemm(blas_.get(), a, transpose_a, b, transpose_b, c);
   return c;
 }
 
 Tensor CudaBackend::segment_mean(const Tensor& x, std::int64_t length) {
+  const ProfileRange range(profiler(), "segment_mean", x.shape());
   expect_rank(x, "segment mean x", device(), 2);
   PROTOLITH_CHECK(length >= 1 && x.shape()[0] % length == 0,
                   "{} rows do not divide into segments of {}", x.shape()[0], length);
@@ -48,6 +50,7 @@ Tensor CudaBackend::segment_mean(const Tensor& x, std::int64_t length) {
 }
 
 Tensor CudaBackend::segment_mean_backward(const Tensor& dmean, std::int64_t length) {
+  const ProfileRange range(profiler(), "segment_mean_backward", dmean.shape());
   expect_rank(dmean, "segment mean gradient", device(), 2);
   PROTOLITH_CHECK(length >= 1, "segments of {} rows", length);
   const Shape& s = dmean.shape();
@@ -59,6 +62,7 @@ Tensor CudaBackend::segment_mean_backward(const Tensor& dmean, std::int64_t leng
 
 Tensor CudaBackend::squared_distances(const Tensor& queries, const Tensor& prototypes,
                                       DistanceMethod method) {
+  const ProfileRange range(profiler(), "squared_distances", queries.shape());
   expect_sides(queries, prototypes, device());
   const std::int64_t rows = queries.shape()[0];
   const std::int64_t classes = prototypes.shape()[0];
@@ -81,6 +85,7 @@ Tensor CudaBackend::squared_distances(const Tensor& queries, const Tensor& proto
 DistanceGradients CudaBackend::squared_distances_backward(const Tensor& queries,
                                                           const Tensor& prototypes,
                                                           const Tensor& ddistances) {
+  const ProfileRange range(profiler(), "squared_distances_backward", queries.shape());
   expect_sides(queries, prototypes, device());
   const std::int64_t rows = queries.shape()[0];
   const std::int64_t classes = prototypes.shape()[0];
@@ -103,6 +108,7 @@ DistanceGradients CudaBackend::squared_distances_backward(const Tensor& queries,
 LossResult CudaBackend::leaky_softmax_loss(const Tensor& distances, const Tensor& labels,
                                            LeakyDistance metric, bool needs_gradient,
                                            LossDiagnostics* diagnostics) {
+  const ProfileRange range(profiler(), "leaky_softmax_loss", distances.shape());
   expect_rank(distances, "distances", device(), 2);
   const Shape& shape = distances.shape();
   expect_shape(labels, "labels", device(), {shape[0]}, DType::i32);
@@ -133,6 +139,7 @@ LossResult CudaBackend::leaky_softmax_loss(const Tensor& distances, const Tensor
 }
 
 Tensor CudaBackend::histogram(const Tensor& values, const Tensor& edges, bool magnitudes) {
+  const ProfileRange range(profiler(), "histogram", values.shape());
   expect_tensor(values, "histogram values", device());
   expect_rank(edges, "histogram edges", device(), 1);
   expect_edges(to_host(edges).host_span<float>(), values.elements());

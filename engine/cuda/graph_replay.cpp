@@ -40,6 +40,7 @@ bool is_recording(cudaStream_t stream) {
 }
 
 void GraphReplay::record() {
+  const ProfileRange range(backend_.profiler(), "graph recording");
   Capture capture(stream_);
   work_();
   const OwnedGraph graph = capture.end();
@@ -54,6 +55,7 @@ void GraphReplay::run() {
     warm_ = true;
   } else {
     if (!graph_) record();
+    const ProfileRange range(backend_.profiler(), "graph launch");
     PROTOLITH_CUDA(cudaGraphLaunch(graph_.get(), stream_));
   }
   backend_.end_step();

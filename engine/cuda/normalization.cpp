@@ -21,6 +21,7 @@ Tensor CudaBackend::reduction_scratch(std::int64_t rows, std::int64_t channels) 
 }
 
 BatchStatistics CudaBackend::batch_statistics(const Tensor& x, float epsilon) {
+  const ProfileRange range(profiler(), "batch_statistics", x.shape());
   const auto [rows, channels] = rows_channels(x, "batch norm x", device());
   BatchStatistics s{empty({channels}, DType::f32), empty({channels}, DType::f32),
                     empty({channels}, DType::f32)};
@@ -37,6 +38,7 @@ BatchStatistics CudaBackend::batch_statistics(const Tensor& x, float epsilon) {
 void CudaBackend::update_running_statistics(const BatchStatistics& batch, std::int64_t rows,
                                             float momentum, const Tensor& running_mean,
                                             const Tensor& running_variance) {
+  const ProfileRange range(profiler(), "update_running_statistics", running_mean.shape());
   expect_rank(batch.mean, "batch mean", device(), 1);
   const std::int64_t channels = batch.mean.elements();
   expect_channels({{&batch.variance, "batch variance"},
@@ -51,6 +53,7 @@ void CudaBackend::update_running_statistics(const BatchStatistics& batch, std::i
 
 Tensor CudaBackend::batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                const BatchStatistics& statistics) {
+  const ProfileRange range(profiler(), "batch_norm", x.shape());
   const auto [rows, channels] = rows_channels(x, "batch norm x", device());
   expect_channels({{&gamma, "gamma"},
                    {&beta, "beta"},
@@ -87,6 +90,7 @@ void CudaBackend::inference_scale_shift(const Tensor& gamma, const Tensor& beta,
 Tensor CudaBackend::batch_norm_inference(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                          const Tensor& running_mean, const Tensor& running_variance,
                                          float epsilon) {
+  const ProfileRange range(profiler(), "batch_norm_inference", x.shape());
   const auto [rows, channels] = rows_channels(x, "batch norm x", device());
   Tensor y = empty(x.shape(), DType::f32);
   const Tensor scale = empty({channels}, DType::f32), shift = empty({channels}, DType::f32);
@@ -99,6 +103,7 @@ Tensor CudaBackend::batch_norm_inference(const Tensor& x, const Tensor& gamma, c
 BatchNormGradients CudaBackend::batch_norm_backward(const Tensor& x, const Tensor& dy,
                                                     const Tensor& gamma,
                                                     const BatchStatistics& statistics) {
+  const ProfileRange range(profiler(), "batch_norm_backward", x.shape());
   const auto [rows, channels] = rows_channels(x, "batch norm x", device());
   expect_shape(dy, "batch norm dy", device(), x.shape());
   expect_channels(
@@ -119,6 +124,7 @@ BatchNormGradients CudaBackend::batch_norm_backward(const Tensor& x, const Tenso
 }
 
 Tensor CudaBackend::relu(const Tensor& x) {
+  const ProfileRange range(profiler(), "relu", x.shape());
   expect_tensor(x, "relu x", device());
   Tensor y = empty(x.shape(), DType::f32);
   cuda::relu_forward(x.data<float>(), y.data<float>(), x.elements(), stream_.get());
@@ -126,6 +132,7 @@ Tensor CudaBackend::relu(const Tensor& x) {
 }
 
 Tensor CudaBackend::relu_backward(const Tensor& y, const Tensor& dy) {
+  const ProfileRange range(profiler(), "relu_backward", y.shape());
   expect_tensor(y, "relu y", device());
   expect_shape(dy, "relu dy", device(), y.shape());
   Tensor dx = empty(y.shape(), DType::f32);
@@ -135,6 +142,7 @@ Tensor CudaBackend::relu_backward(const Tensor& y, const Tensor& dy) {
 }
 
 PoolResult CudaBackend::max_pool(const Tensor& x) {
+  const ProfileRange range(profiler(), "max_pool", x.shape());
   expect_rank(x, "pool x", device(), 4);
   const Shape shape = pooled_shape(x.shape());
   PoolResult result{empty(shape, DType::f32), empty(shape, DType::u8)};
@@ -146,6 +154,7 @@ PoolResult CudaBackend::max_pool(const Tensor& x) {
 
 Tensor CudaBackend::max_pool_backward(const Tensor& dy, const Tensor& winner,
                                       const Shape& x_shape) {
+  const ProfileRange range(profiler(), "max_pool_backward", x_shape);
   const Shape shape = pooled_shape(x_shape);
   expect_shape(dy, "pool dy", device(), shape);
   expect_shape(winner, "pool winner", device(), shape, DType::u8);
@@ -159,6 +168,7 @@ BatchNormReluPoolResult CudaBackend::batch_norm_relu_pool(const Tensor& x, const
                                                           const Tensor& beta,
                                                           const BatchStatistics& statistics,
                                                           bool pool) {
+  const ProfileRange range(profiler(), "batch_norm_relu_pool", x.shape());
   expect_rank(x, "block x", device(), 4);
   const Shape channels{x.shape()[3]};
   expect_channels({{&gamma, "gamma"},
@@ -189,6 +199,7 @@ BatchNormReluPoolResult CudaBackend::normalize_relu_pool(const Tensor& x, const 
 
 Tensor CudaBackend::affine_relu_pool(const Tensor& x, const Tensor& scale, const Tensor& shift,
                                      bool pool) {
+  const ProfileRange range(profiler(), "affine_relu_pool", x.shape());
   expect_rank(x, "block x", device(), 4);
   expect_channels({{&scale, "scale"}, {&shift, "shift"}}, x.shape()[3], device());
   const ImageExtents extents = image_extents(x.shape());
@@ -206,6 +217,7 @@ Tensor CudaBackend::affine_relu_pool(const Tensor& x, const Tensor& scale, const
 BatchNormGradients CudaBackend::batch_norm_relu_pool_backward(
     const Tensor& x, const BatchNormReluPoolResult& forward, const Tensor& dy, const Tensor& gamma,
     const BatchStatistics& statistics) {
+  const ProfileRange range(profiler(), "batch_norm_relu_pool_backward", x.shape());
   expect_rank(x, "block x", device(), 4);
   const bool pooled = forward.winner.defined();
   const Shape shape = pooled ? pooled_shape(x.shape()) : x.shape();

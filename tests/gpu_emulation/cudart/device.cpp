@@ -1,4 +1,6 @@
 // The device, its properties, and the runtime's version.
+#include <cuda_profiler_api.h>
+
 #include <cstring>
 #include <string>
 
@@ -200,6 +202,14 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int num
 cudaError_t cudaLaunchKernel(const void*, dim3, dim3, void**, std::size_t, cudaStream_t) {
   // Emulated kernels come through simt::submit; no other function is code for this device.
   return call([](Device&) { throw Failure{cudaErrorInvalidDeviceFunction}; });
+}
+
+cudaError_t cudaProfilerStart() {
+  return call([&](Device& d) { ++d.counters.profiler_starts; });
+}
+
+cudaError_t cudaProfilerStop() {
+  return call([&](Device& d) { ++d.counters.profiler_stops; });
 }
 
 }  // extern "C"

@@ -89,6 +89,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
     capture->mode = mode;
     capture->thread = std::this_thread::get_id();
     capture->origin = &stream;
+    capture->id = d.next_graph++;
     d.captures.insert(capture);
     stream.capture = std::move(capture);
     stream.tail.clear();

@@ -53,7 +53,10 @@ struct Counters {
   std::uint64_t allocations = 0;       ///< of device or pinned memory
   std::uint64_t synchronisations = 0;  ///< calls in which the host waits for the device
   std::uint64_t descriptors = 0;       ///< of cuDNN, made
-  std::vector<Done> done;              ///< the work that ran, in order, when `record_work`
+  std::uint64_t profiler_starts = 0, profiler_stops = 0;
+  /// Work that ran between the two.
+  std::uint64_t profiled_work = 0;
+  std::vector<Done> done;  ///< the work that ran, in order, when `record_work`
   bool record_work = false;
 };
 Counters& counters();
@@ -83,8 +86,8 @@ void reset();
 void set_total_memory(std::size_t bytes);
 /// What cudaGetDeviceCount and cudaDriverGetVersion answer, to play a machine without a device.
 void set_machine(cudaError_t count_status, int devices, int driver_version);
-/// Makes the next call of this function of the driver ("cuMemMap") fail, as it may when the
-/// driver's own memory runs out.
+/// Makes the next call of this function of the driver ("cuMemMap") or of CUPTI fail, as it may when
+/// the driver's own memory runs out or the user may not profile.
 void fail_driver_call(const std::string& name);
 /// The compute capability that the device claims, 9.0 at first.
 void set_compute_capability(int major, int minor);

@@ -31,6 +31,7 @@ struct Task {
   std::vector<Operand> operands;
   std::function<void()> body;
   std::uint64_t bytes_to_device = 0, bytes_to_host = 0;
+  std::uint32_t graph = 0;  ///< the graph whose node it is; 0: none
 };
 
 /// A task, or a mere point (no task), in the order of a stream.
@@ -94,6 +95,7 @@ struct Capture {
   std::thread::id thread;
   CUstream_st* origin;
   std::unique_ptr<CUgraph_st> graph = std::make_unique<CUgraph_st>();
+  std::uint32_t id = 0;  ///< of the graph, from 1
   bool valid = true;
   bool ended = false;
 };
@@ -179,6 +181,11 @@ struct Device {
   std::set<std::shared_ptr<Capture>> captures;  ///< not ended
   std::map<std::string, int> library_handles;
   std::uint64_t next_stream = 1;
+  std::uint32_t next_graph = 1;
+  /// Told of each task that ran, when it began and ended by `clock`; may be empty.
+  std::function<void(const Task&, std::uint64_t stream, std::uint64_t begin, std::uint64_t end)>
+      observer;
+  std::function<std::uint64_t()> clock;
 
   /// Records the first fault; throws the status that calls then return.
   [[noreturn]] void fail(const std::string& what);

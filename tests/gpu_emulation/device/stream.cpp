@@ -92,7 +92,10 @@ void Scheduler::execute(Pending& item) {
   if (item.task != nullptr) {
     const Task& task = *item.task;
     d.check_operands(task);
+    if (d.counters.profiler_starts > d.counters.profiler_stops) ++d.counters.profiled_work;
     if (d.counters.record_work) d.counters.done.push_back(done_by(task));
+    const auto observer = d.observer;
+    const std::uint64_t begin = observer ? d.clock() : 0;
     try {
       task.body();
     } catch (const Failure&) {
@@ -100,6 +103,7 @@ void Scheduler::execute(Pending& item) {
     } catch (const std::exception& error) {
       d.fail(task.name + ": " + error.what());
     }
+    if (observer) observer(task, item.stream, begin, d.clock());
   }
   item.done = true;
   item.finished = std::chrono::steady_clock::now();
@@ -162,6 +166,7 @@ CUstream_st& Device::stream(cudaStream_t handle) {
 void Device::submit(CUstream_st& target, Task task) {
   forbid_implicit(target);
   check_operands(task);
+  if (target.capture != nullptr) task.graph = target.capture->id;
   auto shared = std::make_shared<const Task>(std::move(task));
   if (target.capture == nullptr) {
     ++counters.host_submissions;
