@@ -130,6 +130,24 @@ TEST_CASE("--profile-episodes brackets those episodes for a profiler that is att
   emulated::reset();
 }
 
+TEST_CASE("capturing begins and ends with a device that has done all its work") {
+  {
+    CudaBackend device({});
+    Backend& backend = device;
+    const Tensor x = backend.persistent({3});
+    emulated::reset_counters();
+    backend.fill(x, 1);
+    backend.capture_for_profiler(true);
+    CHECK(emulated::counters().profiled_work == 0);
+    backend.fill(x, 2);
+    backend.capture_for_profiler(false);
+    backend.fill(x, 3);
+    CHECK(backend.to_host(x).host_span<float>()[0] == 3);
+    CHECK(emulated::counters().profiled_work == 1);
+  }
+  emulated::reset();
+}
+
 TEST_CASE("step by step, without a graph, ranges hold the operations and no work has a graph") {
   const testing::TemporaryFolder folder;
   const std::string file = (folder / "t.json").string();
