@@ -132,6 +132,8 @@ struct ConvBlockGradients {
   Tensor dweight, dgamma, dbeta;
 };
 
+class KernelBench;
+
 /// The one seam between the engine and a device: every primitive, forward and backward, on tensors
 /// of that device. Activations are NHWC, filters KRSC, all f32 unless said otherwise. Results are
 /// step memory: they live until the last reference is gone or end_step() is called, whichever
@@ -312,6 +314,10 @@ class Backend {
   /// images u8 [M,H,W,C], indices and turns i32 [N] -> f32 [N,H,W,C]; scale, shift [C].
   virtual Tensor episode_gather(const Tensor& images, const Tensor& indices, const Tensor& turns,
                                 const Tensor& scale, const Tensor& shift) = 0;
+
+  // --- measuring ---
+  /// The device's kernels one by one (engine/kernel_bench.h); the backend must outlive it.
+  virtual std::unique_ptr<KernelBench> kernel_bench() = 0;
 
  private:
   Profiler* profiler_ = nullptr;

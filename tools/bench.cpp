@@ -1,5 +1,5 @@
-// `protolith bench`: times training steps, evaluation episodes and operations of fixed workloads,
-// and tells what a training step costs on CUDA.
+// `protolith bench`: times training steps, evaluation episodes, operations and kernels of fixed
+// workloads, and tells what a training step costs on CUDA.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -7,8 +7,10 @@
 
 #include "kernels/cpu/machine_peak.h"
 #include "tools/bench_cost.h"
+#include "tools/bench_kernels.h"
 #include "tools/bench_ops.h"
 #include "tools/command.h"
+#include "tools/kernel_shapes.h"
 #include "tools/learner.h"
 #include "tools/session.h"
 
@@ -18,8 +20,8 @@ namespace {
 struct BenchFlags {
   ConfigFlags config;
   OutputFlags output;
-  std::string what = "step", workload = "Op", filter, batch_norm;
-  bool markdown = false;
+  std::string what = "step", workload = "Op", filter, batch_norm, shape, caches = "cold";
+  bool markdown = false, list = false;
   int repeats = 20, warm = 3, way = 0;
 };
 
@@ -141,10 +143,18 @@ int bench_cost(const Workload& workload, const BenchFlags& flags) {
 }
 
 void check_usage(const BenchFlags& flags) {
-  const bool cost = flags.what == "cost";
-  PROTOLITH_CHECK_USAGE(flags.filter.empty() || flags.what == "ops",
-                        "--filter {}: only bench ops has operations to choose from", flags.filter);
+  const bool cost = flags.what == "cost", kernels = flags.what == "kernels";
+  PROTOLITH_CHECK_USAGE(
+      flags.filter.empty() || flags.what == "ops" || kernels,
+      "--filter {}: only bench ops and bench kernels have something to choose from", flags.filter);
   PROTOLITH_CHECK_USAGE(!flags.markdown || cost, "--markdown: only for bench cost");
+  PROTOLITH_CHECK_USAGE(flags.shape.empty() || kernels, "--shape {}: only for bench kernels",
+                        flags.shape);
+  PROTOLITH_CHECK_USAGE(!flags.list || kernels, "--list: only for bench kernels");
+  PROTOLITH_CHECK_USAGE(flags.caches == "cold" || kernels, "--caches {}: only for bench kernels",
+                        flags.caches);
+  PROTOLITH_CHECK_USAGE(!(flags.list && !flags.shape.empty()),
+                        "--list runs nothing: leave --shape {} out", flags.shape);
 }
 
 int bench(const BenchFlags& flags) {
@@ -160,6 +170,17 @@ int bench(const BenchFlags& flags) {
   if (!flags.batch_norm.empty()) config.batch_norm = flags.batch_norm;
   const std::unique_ptr<Backend> backend = open_backend(config, flags.output.quiet);
   if (flags.what == "ops") return bench_ops(*backend, workload, flags);
+  if (flags.what == "kernels") {
+    bench_kernels(*backend, workload,
+                  {.filter = flags.filter,
+                   .shape = flags.shape,
+                   .cold = flags.caches == "cold",
+                   .list = flags.list,
+                   .json = flags.output.json,
+                   .warm = flags.warm,
+                   .repeats = flags.repeats});
+    return kExitDone;
+  }
   const Dataset dataset = random_images(workload);
   const bool training = flags.what == "step";
   const Timing timing = training ? time_steps(*backend, config, dataset, workload, flags)
@@ -212,30 +233,48 @@ void add_bench_command(CommandLine& program) {
     names.emplace_back(workload.name);
   }
   CLI::App& command = program.add_command(
-      "bench", "Time training steps, evaluation episodes and single operations of fixed workloads",
+      "bench",
+      "Time training steps, evaluation episodes, operations and kernels of fixed workloads",
       "  protolith bench step --workload Op\n"
       "  protolith bench eval --workload O --repeats 100 --json\n"
       "  protolith bench ops --workload M --filter convolution\n"
+      "  protolith bench kernels --workload Op --filter relu\n"
+      "  protolith bench kernels --filter max_pool_forward --shape 360x28x28x64\n"
       "  protolith bench cost --workload Op --batch-norm fused\n"
       "\n" +
           list +
           "The images are random numbers: time does not depend on them. Compare two programs only\n"
-          "in one interleaved run (tools/peers/compare.py).",
+          "in one interleaved run (tools/peers/compare.py).\n\n" +
+          shape_help(),
       [flags] { return bench(*flags); });
   command
       .add_option(
           "what", flags->what,
-          "step (forward, backward, Adam), eval (one episode), ops (each operation of a step), or "
-          "cost: what a step submits, moves and computes on CUDA, by formulas, without a GPU")
-      ->check(CLI::IsMember({"step", "eval", "ops", "cost"}))
+          "step (forward, backward, Adam), eval (one episode), ops (each operation of a step), "
+          "kernels (each of the device's own kernels alone, beside its peak), or cost: what a step "
+          "submits, moves and computes on CUDA, by formulas, without a GPU")
+      ->check(CLI::IsMember({"step", "eval", "ops", "kernels", "cost"}))
       ->required();
   command.add_option("--workload", flags->workload, "see below")
       ->check(CLI::IsMember(names))
       ->capture_default_str();
   command.add_option("--way", flags->way, "classes of an episode, instead of the workload's")
       ->check(CLI::Range(2, 10000));
-  command.add_option("--filter", flags->filter, "ops: only those whose name contains this")
+  command
+      .add_option("--filter", flags->filter,
+                  "ops: only those whose name contains this; kernels: a family, a kernel, or those "
+                  "whose name contains this")
       ->type_name("TEXT");
+  command
+      .add_option("--shape", flags->shape,
+                  "kernels: these sizes instead of the workload's, see below")
+      ->type_name("NxN...");
+  command
+      .add_option("--caches", flags->caches,
+                  "kernels: cold (other data is put into them before each launch) or warm")
+      ->check(CLI::IsMember({"cold", "warm"}))
+      ->capture_default_str();
+  command.add_flag("--list", flags->list, "kernels: list them with their shapes, run none");
   command.add_option("--batch-norm", flags->batch_norm, "on CUDA: cudnn (the default) or fused")
       ->check(CLI::IsMember({"cudnn", "fused"}));
   command.add_flag("--markdown", flags->markdown, "cost: as in docs/performance.md");

@@ -151,6 +151,7 @@ void print_as_json(const Workload& workload, CudaBatchNorm batch_norm, const Ste
                     {"read_bytes", work.traffic.read},
                     {"written_bytes", work.traffic.written},
                     {"flops", work.traffic.flops}});
+    if (!work.family.empty()) list.back()["family"] = work.family;
   }
   for (const DeviceRates& device : device_rates()) {
     const CudaBatchNorm taken = taken_on(device, batch_norm);

@@ -77,10 +77,10 @@ class Step {
 
  private:
   void add(std::string name, WorkBy by, const Traffic& traffic) {
-    list_.push_back({std::move(name), by, traffic});
+    list_.push_back({std::move(name), by, traffic, {}});
   }
-  void kernel(std::string name, const Traffic& traffic) {
-    add(std::move(name), WorkBy::kernel, traffic);
+  void kernel(std::string name, const char* family, const Traffic& traffic) {
+    list_.push_back({std::move(name), WorkBy::kernel, traffic, family});
   }
 
   void inputs() {
@@ -88,7 +88,7 @@ class Step {
     // Learner::Inputs: images, turns, labels, the slot and two numbers of Adam's schedule.
     const std::int64_t numbers = 2 * layout_.images() + layout_.queries() + 3;
     add("inputs from the host", WorkBy::copy, {0, 4 * numbers, 0, 1});
-    kernel("batch of images",
+    kernel("batch of images", "episode_gather",
            cuda::episode_gather_traffic(layout_.images(), e.height, e.width, e.channels));
   }
 
@@ -110,18 +110,21 @@ class Step {
           {2 * images + 4 * channel, images + 4 * channel, 6 * block.elements(), 1});
       add(block.prefix + "running statistics", WorkBy::copy, {2 * channel, 2 * channel, 0, 2});
       if (block.pool) {
-        kernel(block.prefix + "ReLU, pool", cuda::relu_max_pool_forward_traffic(e, true));
+        kernel(block.prefix + "ReLU, pool", "relu_pool",
+               cuda::relu_max_pool_forward_traffic(e, true));
       } else {
-        kernel(block.prefix + "ReLU", cuda::relu_forward_traffic(block.elements()));
+        kernel(block.prefix + "ReLU", "relu", cuda::relu_forward_traffic(block.elements()));
       }
       return;
     }
-    kernel(block.prefix + "batch statistics",
+    kernel(block.prefix + "batch statistics", "batch_norm",
            cuda::batch_norm_statistics_traffic(block.pixels(), e.channels));
     if (block.pool) {
-      kernel(block.prefix + "batch norm, ReLU, pool", cuda::affine_relu_pool_traffic(e, true));
+      kernel(block.prefix + "batch norm, ReLU, pool", "batch_norm_relu_pool",
+             cuda::affine_relu_pool_traffic(e, true));
     } else {
-      kernel(block.prefix + "batch norm, ReLU", cuda::affine_relu_traffic(e));
+      kernel(block.prefix + "batch norm, ReLU", "batch_norm_relu_pool",
+             cuda::affine_relu_traffic(e));
     }
   }
 
@@ -141,9 +144,10 @@ class Step {
   void backward_by_cudnn(const Block& block) {
     const ImageExtents& e = block.convolved;
     if (block.pool) {
-      kernel(block.prefix + "ReLU, pool gradient", cuda::relu_max_pool_backward_traffic(e));
+      kernel(block.prefix + "ReLU, pool gradient", "relu_pool",
+             cuda::relu_max_pool_backward_traffic(e));
     } else {
-      kernel(block.prefix + "ReLU gradient", cuda::relu_backward_traffic(block.elements()));
+      kernel(block.prefix + "ReLU gradient", "relu", cuda::relu_backward_traffic(block.elements()));
     }
     const std::int64_t images = kFloat * block.elements(), channel = kFloat * e.channels;
     add(block.prefix + "batch norm gradient", WorkBy::batch_norm,
@@ -152,65 +156,69 @@ class Step {
 
   void backward_fused(const Block& block) {
     const ImageExtents& e = block.convolved;
-    kernel(block.prefix + "gradient sums",
+    kernel(block.prefix + "gradient sums", "batch_norm_relu_pool",
            block.pool ? cuda::pool_relu_batch_norm_backward_reduce_traffic(e)
                       : cuda::relu_batch_norm_backward_reduce_traffic(e));
-    kernel(block.prefix + "batch norm gradient",
+    kernel(block.prefix + "batch norm gradient", "batch_norm_relu_pool",
            block.pool ? cuda::pool_relu_batch_norm_backward_data_traffic(e)
                       : cuda::relu_batch_norm_backward_data_traffic(e));
   }
 
   void loss() {
     const std::int64_t queries = layout_.queries(), way = layout_.way;
-    kernel("prototypes", cuda::segment_mean_forward_traffic(way, layout_.shot, features_));
+    kernel("prototypes", "segment_mean",
+           cuda::segment_mean_forward_traffic(way, layout_.shot, features_));
     if (shape_.distance == DistanceMethod::direct) {
-      kernel("distances", cuda::squared_distance_direct_traffic(queries, way, features_));
+      kernel("distances", "squared_distance",
+             cuda::squared_distance_direct_traffic(queries, way, features_));
     } else {
-      kernel("squared norms", cuda::both_squared_norms_traffic(queries, way, features_));
+      kernel("squared norms", "squared_distance",
+             cuda::both_squared_norms_traffic(queries, way, features_));
       add("queries by prototypes", WorkBy::product, product(queries, way, features_));
-      kernel("distances", cuda::distance_epilogue_traffic(queries, way));
+      kernel("distances", "squared_distance", cuda::distance_epilogue_traffic(queries, way));
     }
     // Only which outputs there are counts, not where they lie.
     float place = 0;
-    kernel("loss and its gradient", cuda::lsed_softmax_traffic({.distances = nullptr,
-                                                                .labels = nullptr,
-                                                                .rows = queries,
-                                                                .classes = way,
-                                                                .threshold = 0,
-                                                                .slope = 1,
-                                                                .gradient_scale = 1,
-                                                                .loss = &place,
-                                                                .hit = &place,
-                                                                .gradient = &place,
-                                                                .leaky = nullptr,
-                                                                .leaky_gradient = nullptr}));
-    kernel("mean loss", cuda::mean_traffic(queries));
-    kernel("scores", cuda::record_scores_traffic(queries));
+    kernel("loss and its gradient", "lsed_softmax",
+           cuda::lsed_softmax_traffic({.distances = nullptr,
+                                       .labels = nullptr,
+                                       .rows = queries,
+                                       .classes = way,
+                                       .threshold = 0,
+                                       .slope = 1,
+                                       .gradient_scale = 1,
+                                       .loss = &place,
+                                       .hit = &place,
+                                       .gradient = &place,
+                                       .leaky = nullptr,
+                                       .leaky_gradient = nullptr}));
+    kernel("mean loss", "elementwise", cuda::mean_traffic(queries));
+    kernel("scores", "scores", cuda::record_scores_traffic(queries));
   }
 
   void loss_gradient() {
     const std::int64_t queries = layout_.queries(), way = layout_.way;
     const std::int64_t embeddings = layout_.images() * features_;
-    kernel("gradients set to 0", cuda::fill_traffic(buffer_elements()));
-    kernel("gradient of the mean loss", cuda::fill_traffic(1));
-    kernel("gradient of the distances", cuda::scale_traffic(queries * way));
-    kernel("its sums", cuda::row_and_column_sums_traffic(queries, way));
+    kernel("gradients set to 0", "elementwise", cuda::fill_traffic(buffer_elements()));
+    kernel("gradient of the mean loss", "elementwise", cuda::fill_traffic(1));
+    kernel("gradient of the distances", "elementwise", cuda::scale_traffic(queries * way));
+    kernel("its sums", "squared_distance", cuda::row_and_column_sums_traffic(queries, way));
     add("gradient by prototypes", WorkBy::product, product(queries, features_, way));
     add("gradient by queries", WorkBy::product, product(way, features_, queries));
-    kernel("gradients of both sides",
+    kernel("gradients of both sides", "squared_distance",
            cuda::distance_backward_epilogues_traffic(queries, way, features_));
-    kernel("prototypes' gradient",
+    kernel("prototypes' gradient", "segment_mean",
            cuda::segment_mean_backward_traffic(way, layout_.shot, features_));
-    kernel("supports among the embeddings",
+    kernel("supports among the embeddings", "rows",
            cuda::place_rows_traffic(layout_.supports() * features_, embeddings));
-    kernel("queries among the embeddings",
+    kernel("queries among the embeddings", "rows",
            cuda::place_rows_traffic(queries * features_, embeddings));
-    kernel("embeddings' gradient", cuda::add_traffic(embeddings));
+    kernel("embeddings' gradient", "elementwise", cuda::add_traffic(embeddings));
   }
 
   void update() {
-    kernel("parameters' gradients", cuda::accumulate_traffic(gradients()));
-    kernel("Adam", cuda::adam_step_traffic(buffer_elements()));
+    kernel("parameters' gradients", "elementwise", cuda::accumulate_traffic(gradients()));
+    kernel("Adam", "adam", cuda::adam_step_traffic(buffer_elements()));
   }
 
   /// A weight, gamma and beta of each block.

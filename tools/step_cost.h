@@ -38,6 +38,7 @@ struct WorkCost {
   /// each operand once; a batch norm by cuDNN reads its images twice, as it needs sums over all of
   /// them before it can write any.
   cuda::Traffic traffic;
+  std::string family;  ///< of a kernel of ours: its header in kernels/cuda
 };
 
 /// Everything that one training step submits, the copy of its inputs from the host first. For

@@ -106,6 +106,8 @@ class CpuBackend final : public Backend {
   Tensor episode_gather(const Tensor& images, const Tensor& indices, const Tensor& turns,
                         const Tensor& scale, const Tensor& shift) override;
 
+  std::unique_ptr<KernelBench> kernel_bench() override;
+
  private:
   /// Step memory for `count` floats.
   Tensor floats(std::int64_t count);

@@ -104,6 +104,8 @@ class CudaBackend final : public Backend {
   Tensor episode_gather(const Tensor& images, const Tensor& indices, const Tensor& turns,
                         const Tensor& scale, const Tensor& shift) override;
 
+  std::unique_ptr<KernelBench> kernel_bench() override;
+
  private:
   /// A block's forward pass after its convolution: batch norm by cuDNN, or all fused by us.
   ConvBlockForward finish_by_cudnn(const Tensor& x, Tensor convolved,

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/traffic.h"
+
 namespace protolith::cpu {
 
 struct AdamStep {
@@ -16,5 +18,9 @@ struct AdamStep {
 /// parameter -= step_size * m / (sqrt(v) * deviation_correction + epsilon).
 void adam_step(float* parameters, const float* gradients, float* m, float* v, std::int64_t count,
                AdamStep step);
+
+inline Traffic adam_step_traffic(std::int64_t count) {
+  return {16 * count, 12 * count, 13 * count, 1};
+}
 
 }  // namespace protolith::cpu

@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "kernels/traffic.h"
+
 namespace protolith::cpu {
 
 /// mean[c] and the biased variance[c] of x [rows, channels].
@@ -39,5 +41,27 @@ void batch_norm_backward_data(const float* x, const float* dy, const float* gamm
                               const float* mean, const float* inv_std, const float* dgamma,
                               const float* dbeta, float* dx, std::int64_t rows,
                               std::int64_t channels);
+
+inline Traffic batch_norm_statistics_traffic(std::int64_t rows, std::int64_t channels) {
+  const std::int64_t count = rows * channels;
+  return {4 * count, 8 * channels, 4 * count, 1};
+}
+/// The sums of g and g * (x - mean) from `operands` arrays of rows x channels.
+inline Traffic batch_norm_gradient_sums_traffic(std::int64_t rows, std::int64_t channels,
+                                                std::int64_t operands) {
+  const std::int64_t count = rows * channels;
+  return {4 * operands * count + 8 * channels, 8 * channels, 4 * count, 1};
+}
+inline Traffic batch_norm_backward_reduce_traffic(std::int64_t rows, std::int64_t channels) {
+  return batch_norm_gradient_sums_traffic(rows, channels, 2);
+}
+inline Traffic batch_norm_affine_traffic(std::int64_t rows, std::int64_t channels) {
+  const std::int64_t count = rows * channels;
+  return {4 * count + 8 * channels, 4 * count, 2 * count, 1};
+}
+inline Traffic batch_norm_backward_data_traffic(std::int64_t rows, std::int64_t channels) {
+  const std::int64_t count = rows * channels;
+  return {8 * count + 20 * channels, 4 * count, 5 * count, 1};
+}
 
 }  // namespace protolith::cpu

@@ -10,7 +10,9 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/batch_norm.h"
 #include "kernels/cpu/max_pool.h"
+#include "kernels/traffic.h"
 
 namespace protolith::cpu {
 
@@ -47,5 +49,27 @@ void pool_relu_batch_norm_backward_data(const float* x, const float* y, const st
                                         const float* inv_std, const float* dgamma,
                                         const float* dbeta, float* dx, ImageExtents extents,
                                         std::int64_t rows = 0);
+
+inline Traffic affine_relu_traffic(const ImageExtents& e) {
+  return batch_norm_affine_traffic(e.images * e.height * e.width, e.channels);
+}
+/// `keep`: with `winner` and `selected`.
+inline Traffic affine_relu_pool_traffic(const ImageExtents& e, bool keep) {
+  const std::int64_t outputs = pooled_elements(e);
+  return {16 * outputs + 8 * e.channels, (keep ? 9 : 4) * outputs, 16 * outputs, 1};
+}
+inline Traffic relu_batch_norm_backward_reduce_traffic(const ImageExtents& e) {
+  return batch_norm_gradient_sums_traffic(e.images * e.height * e.width, e.channels, 3);
+}
+inline Traffic relu_batch_norm_backward_data_traffic(const ImageExtents& e) {
+  return {12 * elements(e) + 20 * e.channels, 4 * elements(e), 5 * elements(e), 1};
+}
+inline Traffic pool_relu_batch_norm_backward_reduce_traffic(const ImageExtents& e) {
+  return batch_norm_gradient_sums_traffic(e.images * (e.height / 2) * (e.width / 2), e.channels, 3);
+}
+inline Traffic pool_relu_batch_norm_backward_data_traffic(const ImageExtents& e) {
+  return {4 * elements(e) + 9 * pooled_elements(e) + 20 * e.channels, 4 * elements(e),
+          5 * elements(e), 1};
+}
 
 }  // namespace protolith::cpu

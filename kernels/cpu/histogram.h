@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "kernels/traffic.h"
+
 namespace protolith::cpu {
 
 /// Counts values [count] in `bins` bins [edges[i], edges[i + 1]), the last one closed. edges
@@ -15,5 +17,9 @@ namespace protolith::cpu {
 /// edge, NaN. `magnitudes`: of |value|.
 void histogram(const float* values, std::int64_t count, const float* edges, std::int64_t bins,
                bool magnitudes, std::int32_t* counts);
+
+inline Traffic histogram_traffic(std::int64_t count, std::int64_t bins) {
+  return {4 * (count + bins + 1), 4 * (bins + 3), 0, 1};
+}
 
 }  // namespace protolith::cpu

@@ -11,6 +11,8 @@
 
 #include <cstdint>
 
+#include "kernels/traffic.h"
+
 namespace protolith::cpu {
 
 /// Inputs and outputs of lsed_softmax(); a null output is not computed.
@@ -30,5 +32,15 @@ struct LsedSoftmax {
 
 /// Computes every output that is asked for. NaN distances give NaN losses and gradients.
 void lsed_softmax(const LsedSoftmax& arguments);
+
+inline Traffic lsed_softmax_traffic(const LsedSoftmax& s) {
+  const std::int64_t elements = s.rows * s.classes;
+  const bool gradients = s.gradient != nullptr || s.leaky_gradient != nullptr;
+  const int matrices =
+      (s.gradient != nullptr) + (s.leaky != nullptr) + (s.leaky_gradient != nullptr);
+  // Leaky (2), maximum, difference, exponential and sum; with a gradient three products more.
+  return {4 * (elements + s.rows), 4 * (elements * matrices + s.rows * (s.hit != nullptr ? 2 : 1)),
+          elements * (gradients ? 9 : 6), 1};
+}
 
 }  // namespace protolith::cpu

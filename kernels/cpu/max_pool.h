@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kernels/image_extents.h"
+#include "kernels/traffic.h"
 
 namespace protolith::cpu {
 
@@ -17,5 +18,21 @@ void max_pool_forward(const float* x, float* y, std::uint8_t* winner, ImageExten
 /// dy, winner [N, H/2, W/2, C] -> dx [N,H,W,C], every element written (zero where nothing won).
 void max_pool_backward(const float* dy, const std::uint8_t* winner, float* dx,
                        ImageExtents x_extents);
+
+/// Of the 2x2 windows' outputs, and of the images themselves.
+inline std::int64_t pooled_elements(const ImageExtents& e) {
+  return e.images * (e.height / 2) * (e.width / 2) * e.channels;
+}
+inline std::int64_t elements(const ImageExtents& e) {
+  return e.images * e.height * e.width * e.channels;
+}
+
+inline Traffic max_pool_forward_traffic(const ImageExtents& e) {
+  const std::int64_t outputs = pooled_elements(e);
+  return {16 * outputs, 5 * outputs, 3 * outputs, 1};
+}
+inline Traffic max_pool_backward_traffic(const ImageExtents& e) {
+  return {5 * pooled_elements(e), 4 * elements(e), 0, 1};
+}
 
 }  // namespace protolith::cpu

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/traffic.h"
+
 namespace protolith::cpu {
 
 /// Adds to sums [ranges of threads][9 * channels * filters]. Made for one shape, fed with parts of
@@ -27,5 +29,12 @@ class SmallInputFilterGradient {
   std::int64_t height_, width_, channels_, filters_;
   std::vector<double> sums_;  // [threads][channel, tap, filter]
 };
+
+/// Of add() and store(): `pixels` of all images.
+inline Traffic small_input_filter_gradient_traffic(std::int64_t pixels, std::int64_t channels,
+                                                   std::int64_t filters) {
+  return {4 * pixels * (channels + filters), 36 * channels * filters,
+          18 * pixels * channels * filters, 1};
+}
 
 }  // namespace protolith::cpu

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "kernels/traffic.h"
+
 namespace protolith::cpu {
 
 /// norms[i] = sum_k x[i,k]^2 for x [rows, features].
@@ -26,5 +28,28 @@ void column_sums(const float* a, float* sums, std::int64_t rows, std::int64_t co
 /// with the other side (out) into the gradient of this side, whose gradient sums are `weights`.
 void distance_backward_epilogue(const float* x, const float* weights, float* out, std::int64_t rows,
                                 std::int64_t features);
+
+inline Traffic row_squared_norms_traffic(std::int64_t rows, std::int64_t features) {
+  return {4 * rows * features, 4 * rows, 2 * rows * features, 1};
+}
+inline Traffic distance_epilogue_traffic(std::int64_t queries, std::int64_t prototypes) {
+  const std::int64_t pairs = queries * prototypes;
+  return {4 * (pairs + queries + prototypes), 4 * pairs, 3 * pairs, 1};
+}
+/// Both sides once: caches hold the prototypes.
+inline Traffic squared_distance_direct_traffic(std::int64_t queries, std::int64_t prototypes,
+                                               std::int64_t features) {
+  const std::int64_t pairs = queries * prototypes;
+  return {4 * (queries + prototypes) * features, 4 * pairs, 3 * pairs * features, 1};
+}
+inline Traffic row_sums_traffic(std::int64_t rows, std::int64_t columns) {
+  return {4 * rows * columns, 4 * rows, rows * columns, 1};
+}
+inline Traffic column_sums_traffic(std::int64_t rows, std::int64_t columns) {
+  return {4 * rows * columns, 4 * columns, rows * columns, 1};
+}
+inline Traffic distance_backward_epilogue_traffic(std::int64_t rows, std::int64_t features) {
+  return {4 * (2 * rows * features + rows), 4 * rows * features, 3 * rows * features, 1};
+}
 
 }  // namespace protolith::cpu

@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/winograd_tiles.h"
+#include "kernels/traffic.h"
 
 namespace protolith::cpu {
 
@@ -35,5 +36,20 @@ std::int64_t winograd_backward_scratch(const ConvolutionExtents& e);
 /// dweight [K,3,3,C], and dx [N,H,W,C] unless it is null.
 void winograd_backward(const WinogradBackward& inputs, float* dweight, float* dx,
                        const ConvolutionExtents& e, float* scratch);
+
+/// With a pool or without, and with dx or without. Of the transforms about kTransformFlops an
+/// element as in the forward pass, the gradient's and the inputs' and back to dx.
+inline Traffic winograd_backward_traffic(const ConvolutionExtents& e, bool pool, bool dx) {
+  const TileGrid grid(e);
+  const std::int64_t pairs = e.channels * e.filters;
+  const std::int64_t outputs = (pool ? e.windows() : e.pixels()) * e.filters;
+  const std::int64_t inputs = e.pixels() * e.channels;
+  return {4 * (inputs + e.pixels() * e.filters + (dx ? grid.planes().count() * pairs : 0)) +
+              (pool ? 9 : 8) * outputs + 20 * e.filters,
+          4 * (9 * pairs + (dx ? inputs : 0)),
+          grid.elements() *
+              ((dx ? 4 : 2) * pairs + kTransformFlops * ((dx ? 2 : 1) * e.channels + e.filters)),
+          1};
+}
 
 }  // namespace protolith::cpu

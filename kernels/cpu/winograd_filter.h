@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/winograd_tiles.h"
+#include "kernels/traffic.h"
 
 namespace protolith::cpu {
 
@@ -29,5 +30,20 @@ void winograd_transform_filters(const float* weight, const float* scale, PlaneEx
 /// those of planes that `planes` has not are 0 and not read.
 void winograd_filter_gradient(const float* gradients, std::int64_t parts, PlaneExtents planes,
                               float* dweight, std::int64_t filters, std::int64_t channels);
+
+/// A filter's planes are G g G^T, two products of matrices: 9 x 3 by 3 x 3, 9 x 3 by 3 x 9.
+inline constexpr std::int64_t kFilterTransformFlops = 2 * (9 * 3 * 3 + 9 * 3 * 9);
+
+/// All planes, in both layouts.
+inline Traffic winograd_transform_filters_traffic(std::int64_t filters, std::int64_t channels) {
+  const std::int64_t pairs = filters * channels;
+  return {36 * pairs, 8 * kPlanes * pairs, 2 * kFilterTransformFlops * pairs, 1};
+}
+inline Traffic winograd_filter_gradient_traffic(std::int64_t parts, std::int64_t filters,
+                                                std::int64_t channels) {
+  const std::int64_t pairs = filters * channels;
+  return {4 * kPlanes * parts * pairs, 36 * pairs,
+          (kPlanes * (parts - 1) + kFilterTransformFlops) * pairs, 1};
+}
 
 }  // namespace protolith::cpu

@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/winograd_tiles.h"
+#include "kernels/traffic.h"
 
 namespace protolith::cpu {
 
@@ -31,5 +32,22 @@ void winograd_forward(const float* x, const float* filters, float* y, float* mea
 /// y = relu(convolution + shift[k]): [N,H,W,K], or with `pool` its 2x2 maxima [N,H/2,W/2,K].
 void winograd_inference(const float* x, const float* filters, const float* shift, bool pool,
                         float* y, const ConvolutionExtents& e, float* scratch);
+
+/// Whether the outputs are all of them or, for inference with a pool, those of whole windows.
+inline Traffic winograd_convolution_traffic(const ConvolutionExtents& e, const TileGrid& grid) {
+  const std::int64_t pairs = e.channels * e.filters;
+  return {4 * (e.pixels() * e.channels + grid.planes().count() * pairs), 0,
+          grid.elements() * (2 * pairs + kTransformFlops * (e.channels + e.filters)), 1};
+}
+inline Traffic winograd_forward_traffic(const ConvolutionExtents& e) {
+  return winograd_convolution_traffic(e, TileGrid(e)) +
+         Traffic{0, 4 * e.filters * (e.pixels() + 2), 4 * e.filters * e.pixels(), 0};
+}
+inline Traffic winograd_inference_traffic(const ConvolutionExtents& e, bool pool) {
+  const TileGrid grid = pool ? TileGrid(e, e.height / 2 * 2, e.width / 2 * 2) : TileGrid(e);
+  return winograd_convolution_traffic(e, grid) +
+         Traffic{4 * e.filters, 4 * e.filters * (pool ? e.windows() : e.pixels()),
+                 (pool ? 11 : 2) * e.filters * (pool ? e.windows() : e.pixels()), 0};
+}
 
 }  // namespace protolith::cpu

@@ -20,9 +20,13 @@ struct ConvolutionExtents {
   std::int64_t images, height, width, channels, filters;
 
   std::int64_t pixels() const { return images * height * width; }
+  /// Of a 2x2 pool.
+  std::int64_t windows() const { return images * (height / 2) * (width / 2); }
 };
 
 inline constexpr int kPlanes = kMaxPatchSide * kMaxPatchSide;
+/// About as many FLOPs as a transform takes for each element in Winograd's domain.
+inline constexpr std::int64_t kTransformFlops = 20;
 inline constexpr std::int64_t kChannelStep = 16;  ///< channels and filters come in multiples of it
 
 /// The tiles along one axis.
@@ -62,6 +66,7 @@ struct PlaneExtents {
 
   bool has(int i, int j) const { return i < rows && j < columns; }
   bool has(int plane) const { return has(plane / kMaxPatchSide, plane % kMaxPatchSide); }
+  int count() const { return rows * columns; }
 };
 
 /// The tiles of all images.
@@ -81,6 +86,11 @@ class TileGrid {
   /// The index of a row of tiles in its image.
   std::int64_t in_image(std::int64_t tile_row) const { return tile_row % rows.tiles(); }
   PlaneExtents planes() const { return {rows.points(), columns.points()}; }
+  /// Elements of all tiles in the planes, for each channel.
+  std::int64_t elements() const {
+    return images * (rows.start(rows.tiles()) + 2 * rows.tiles()) *
+           (columns.start(columns.tiles()) + 2 * columns.tiles());
+  }
   /// How many of the rows of tiles before `tile_row` have point i.
   std::int64_t rows_before(std::int64_t tile_row, int i) const {
     const std::int64_t with_point = rows.with_point(i);

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "tests/tools/program.h"
@@ -49,6 +50,14 @@ TEST_CASE("bench cost: a step's operations, their sums, and the least time that 
       written += work["written_bytes"].get<std::int64_t>();
       flops += work["flops"].get<std::int64_t>();
       const std::string name = work["name"];
+      CAPTURE(name);
+      // A kernel of ours names its family, for tools/profile/summarize.
+      REQUIRE(work.contains("family") == (work["by"] == "kernel"));
+      if (work.contains("family")) {
+        CHECK(std::filesystem::exists(std::filesystem::path(PROTOLITH_GOLDENS) /
+                                      "../../kernels/cuda" /
+                                      (work["family"].get<std::string>() + ".cu")));
+      }
       const bool convolution = work["by"] == "cuDNN" && !contains(name, "norm");
       const double bytes = work["read_bytes"].get<double>() + work["written_bytes"].get<double>();
       tf32 +=

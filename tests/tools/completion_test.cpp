@@ -159,7 +159,8 @@ TEST_CASE("the fixed sets of values are those of the type names, validators and 
   CHECK(find(find(program, "eval").options, "--split").value.words ==
         Words{"train", "val", "test"});
   const CommandHelp& bench = find(program, "bench");
-  CHECK(find(bench.positionals, "what").value.words == Words{"step", "eval", "ops", "cost"});
+  CHECK(find(bench.positionals, "what").value.words ==
+        Words{"step", "eval", "ops", "kernels", "cost"});
   CHECK(find(bench.options, "--way").value.kind == "INT");
   CHECK(find(bench.options, "--way").value.offer == Offer::nothing);
   CHECK(find(train.options, "--deterministic").value.kind.empty());

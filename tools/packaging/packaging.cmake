@@ -42,7 +42,7 @@ foreach(library kernels_cpu engine models data)
 endforeach()
 install(TARGETS protolith_kernels_cpu protolith_engine protolith_models protolith_data
         EXPORT ProtolithTargets ARCHIVE COMPONENT development)
-foreach(folder engine engine/ops models data)
+foreach(folder kernels engine engine/ops models data)
   file(GLOB public CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.h)
   install(FILES ${public} DESTINATION ${headers}/${folder} COMPONENT development)
 endforeach()
