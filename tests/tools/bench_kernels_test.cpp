@@ -136,15 +136,15 @@ TEST_CASE("bench kernels: rates are bytes and operations by time, beside the pea
 }
 
 TEST_CASE("bench kernels: cold caches cost time") {
-  // 1 MB that fits a cache: from memory it takes longer.
+  // 192 KB that fit a core's own cache: from memory it takes several times as long.
   const auto time = [](const std::string& caches) {
     const ProgramResult result = run_program(
-        "bench kernels --device cpu --threads 1 --filter add --shape 65536 --repeats 15 --json "
+        "bench kernels --device cpu --threads 1 --filter add --shape 16384 --repeats 15 --json "
         "--caches " +
         caches);
     return nlohmann::json::parse(result.output)["kernels"][0]["min_us"].get<double>();
   };
-  CHECK(time("cold") > time("warm"));
+  CHECK(time("cold") > 1.5 * time("warm"));
 }
 
 TEST_CASE("bench kernels: the list and the table") {
