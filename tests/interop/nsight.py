@@ -201,6 +201,8 @@ WITHOUT_CUDA = """#!/usr/bin/env bash
 echo '{"build": {"cuda": false}, "devices": [{"name": "cuda", "available": false, "description": "not available"}]}'
 """
 
+WITHOUT_DEVICE = WITHOUT_CUDA.replace('"cuda": false', '"cuda": true').replace("not available", "no driver here")
+
 
 class Scripts(Folder):
     def setUp(self):
@@ -243,6 +245,9 @@ class Scripts(Folder):
         message = self.refused(3, "nsys.sh", "--program", program, "bench", "kernels")
         self.assertIn("was built without the CUDA backend", message)
         self.assertIn("preset profile", message)
+        program = self.write("cuda", WITHOUT_DEVICE, executable=True)
+        message = self.refused(3, "nsys.sh", "--program", program, "bench", "kernels")
+        self.assertIn("finds no CUDA device: no driver here", message)
         message = self.refused(3, "nsys.sh", "--program", self.folder / "none", "bench", "kernels")
         self.assertIn("none is missing: build it with 'cmake --preset profile", message)
         # The program as built here: with CUDA or without, but where there is a device this says nothing.
