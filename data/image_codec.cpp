@@ -68,6 +68,12 @@ void check_png(std::span<const std::byte> bytes, const std::string& name) {
   }
 }
 
+/// stb_image would look further for a JPEG's start than is_jpeg(), past what scan_jpeg() checks.
+bool is_known(std::span<const std::byte> bytes) {
+  const bool bmp = bytes.size() >= 2 && bytes[0] == std::byte{'B'} && bytes[1] == std::byte{'M'};
+  return is_png(bytes) || is_jpeg(bytes) || bmp;
+}
+
 struct StbFree {
   void operator()(stbi_uc* pixels) const noexcept { stbi_image_free(pixels); }
 };
@@ -76,6 +82,9 @@ struct StbFree {
 
 DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channels,
                           const std::string& name, std::int64_t max_pixels) {
+  PROTOLITH_CHECK(is_known(bytes),
+                  "{}: not a PNG, JPEG or BMP image ({} bytes; unknown image type)", name,
+                  bytes.size());
   if (is_png(bytes)) check_png(bytes, name);
   const int orientation = is_jpeg(bytes) ? exif_orientation(scan_jpeg(bytes, name)) : 1;
   constexpr std::size_t kMaxBytes = std::size_t{1} << 30;  // stb_image counts in int

@@ -11,7 +11,11 @@ namespace {
 constexpr std::uint8_t kStartOfImage = 0xd8;
 constexpr std::uint8_t kEndOfImage = 0xd9;
 constexpr std::uint8_t kStartOfScan = 0xda;
+constexpr std::uint8_t kHuffmanTables = 0xc4;
 constexpr std::uint8_t kApp1 = 0xe1;
+/// Each scan of a progressive JPEG costs a pass over all of the image, however few bytes it has;
+/// encoders write about 10.
+constexpr std::size_t kMaxScans = 100;
 
 std::uint8_t at(std::span<const std::byte> bytes, std::size_t i) {
   return static_cast<std::uint8_t>(bytes[i]);
@@ -31,6 +35,21 @@ std::size_t next_marker(std::span<const std::byte> bytes, std::size_t i) {
   return bytes.size();
 }
 
+/// Whether a segment's Huffman tables hold at most 256 symbols each, all of them there: stb_image
+/// writes as many into its tables as the file says.
+bool tables_fit(std::span<const std::byte> segment) {
+  constexpr std::size_t kLengths = 16, kSymbols = 256;
+  while (!segment.empty()) {
+    if (segment.size() < 1 + kLengths) return false;
+    std::size_t symbols = 0;
+    for (std::size_t i = 1; i <= kLengths; ++i) symbols += at(segment, i);
+    segment = segment.subspan(1 + kLengths);
+    if (symbols > kSymbols || symbols > segment.size()) return false;
+    segment = segment.subspan(symbols);
+  }
+  return true;
+}
+
 }  // namespace
 
 bool is_jpeg(std::span<const std::byte> bytes) {
@@ -41,10 +60,10 @@ bool is_jpeg(std::span<const std::byte> bytes) {
 std::span<const std::byte> scan_jpeg(std::span<const std::byte> bytes, const std::string& name) {
   constexpr char kExif[] = {'E', 'x', 'i', 'f', '\0', '\0'};
   std::span<const std::byte> exif;
-  bool seen_scan = false;
+  std::size_t scans = 0;
   for (std::size_t i = next_marker(bytes, 2); i < bytes.size(); i = next_marker(bytes, i)) {
     const std::uint8_t marker = at(bytes, i++);
-    if (marker == kEndOfImage && seen_scan) return exif;
+    if (marker == kEndOfImage && scans > 0) return exif;
     if (stands_alone(marker)) continue;
     if (bytes.size() - i < 2) break;
     const std::size_t length = std::size_t{at(bytes, i)} << 8 | at(bytes, i + 1);
@@ -54,7 +73,12 @@ std::span<const std::byte> scan_jpeg(std::span<const std::byte> bytes, const std
         std::memcmp(segment.data(), kExif, sizeof(kExif)) == 0) {
       exif = segment.subspan(sizeof(kExif));
     }
-    seen_scan = seen_scan || marker == kStartOfScan;
+    PROTOLITH_CHECK(marker != kHuffmanTables || tables_fit(segment),
+                    "{}: the JPEG is damaged: a Huffman table at byte {} does not fit its segment",
+                    name, i);
+    if (marker == kStartOfScan) ++scans;
+    PROTOLITH_CHECK(scans <= kMaxScans, "{}: the JPEG has more than {} scans; save it again", name,
+                    kMaxScans);
     i += length;
   }
   throw Error(fmt::format("{}: the JPEG is cut short: {} bytes, and no end-of-image marker", name,

@@ -70,10 +70,14 @@ Files drawings(const std::string& alphabet, int characters) {
 }  // namespace
 
 std::string png_file(std::uint32_t width, std::uint32_t height, const std::string& rows) {
+  return png_of_stream(width, height, zlib_stored(rows));
+}
+
+std::string png_of_stream(std::uint32_t width, std::uint32_t height, const std::string& stream) {
   const std::string one_bit_grey("\x01\x00\x00\x00\x00", 5);
   return "\x89PNG\r\n\x1a\n" +
          chunk("IHDR", big_endian(width) + big_endian(height) + one_bit_grey) +
-         chunk("IDAT", zlib_stored(rows)) + chunk("IEND", "");
+         chunk("IDAT", stream) + chunk("IEND", "");
 }
 
 void write_archive(const std::filesystem::path& file, const Files& files) {

@@ -22,6 +22,9 @@ std::string bmp_file(int width, int height, const std::string& rgb);
 /// The whole file from rows of packed pixels, each row already led by its filter byte.
 std::string png_file(std::uint32_t width, std::uint32_t height, const std::string& rows);
 
+/// The same from a zlib stream that may hold anything.
+std::string png_of_stream(std::uint32_t width, std::uint32_t height, const std::string& stream);
+
 /// Paths and contents, in archive order.
 using Files = std::map<std::string, std::string>;
 

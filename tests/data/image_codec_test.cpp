@@ -64,6 +64,40 @@ TEST_CASE("hostile sizes are refused before memory is taken") {
   CHECK(error_of([] { decode(testing::png_file(8000, 8000, "")); }) != "");  // no rows for them
 }
 
+/// A zlib stream of zeros, 258 times `copies` of them and one: a literal, then copies of the
+/// longest kind, in the fixed codes of RFC 1951.
+std::string zlib_zeros(int copies) {
+  std::string stream = "\x78\x01";
+  unsigned bits = 0;
+  int count = 0;
+  const auto put = [&](const std::string& code) {
+    for (const char bit : code) {
+      bits |= (bit == '1' ? 1U : 0U) << count;
+      if (++count < 8) continue;
+      stream += static_cast<char>(bits);
+      bits = 0;
+      count = 0;
+    }
+  };
+  put("1"
+      "10"
+      "00110000");
+  for (int i = 0; i < copies; ++i)
+    put("11000101"
+        "00000");
+  put("0000000"
+      "0000000");
+  return stream + std::string(4, '\0');
+}
+
+TEST_CASE("a PNG whose stream goes on beyond its pixels is not followed for long") {
+  CHECK(decode(testing::png_of_stream(5, 1, zlib_zeros(1))).pixels.size() == 5);
+  CHECK(decode(testing::png_of_stream(5, 1, zlib_zeros(10'000))).pixels.size() == 5);
+  const std::string bomb = testing::png_of_stream(5, 1, zlib_zeros(600'000));
+  CHECK(bomb.size() < 1'000'000);  // and 155 MB of zeros
+  CHECK(contains(error_of([&] { decode(bomb); }), "the image is damaged (outofmem)"));
+}
+
 TEST_CASE("what is no image is refused with its name and size") {
   CHECK(contains(error_of([] { decode("<html>404 not found</html>"); }),
                  "a.png: not a PNG, JPEG or BMP image (26 bytes"));

@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "data/image_codec.h"
 #include "engine/check.h"
@@ -57,6 +58,92 @@ TEST_CASE("the EXIF segment is found, whole, and only where it is whole") {
       10);
   CHECK(contains(error_of([&] { scan(file.substr(0, 2) + long_one + file.substr(2)); }),
                  "cut short"));
+}
+
+/// A JPEG whose Huffman tables are those in `tables`, before its own.
+std::string with_tables(const std::string& tables) {
+  const std::string file = some_jpeg();
+  const std::size_t size = tables.size() + 2;
+  const std::string head = {'\xff', '\xc4', static_cast<char>(size >> 8),
+                            static_cast<char>(size & 0xff)};
+  return file.substr(0, 2) + head + tables + file.substr(2);
+}
+
+std::string decoding_error(const std::string& file) {
+  return error_of([&] { decode_image(std::as_bytes(std::span(file)), 3, "a.jpg"); });
+}
+
+TEST_CASE("Huffman tables that do not fit are refused before they are used") {
+  const std::string none(16, '\0');
+  CHECK(decoding_error(with_tables('\0' + none)) == "");
+  std::string full = none;
+  full[7] = '\xff';
+  full[15] = '\x01';
+  CHECK(decoding_error(with_tables('\0' + full + std::string(256, '\1'))) == "");
+  // stb_image has room for 256 symbols of a table; this one has 16 times 255.
+  const std::string wide = '\0' + std::string(16, '\xff');
+  CHECK(contains(decoding_error(with_tables(wide + std::string(16 * 255, '\1'))),
+                 "a Huffman table at byte 4 does not fit"));
+  full[15] = '\x02';  // 257
+  CHECK(
+      contains(decoding_error(with_tables('\0' + full + std::string(257, '\1'))), "does not fit"));
+  full[15] = '\x01';  // 256, of which one is missing
+  CHECK(
+      contains(decoding_error(with_tables('\0' + full + std::string(255, '\1'))), "does not fit"));
+  CHECK(contains(decoding_error(with_tables('\0' + none + "\x10")), "does not fit"));
+}
+
+TEST_CASE("a JPEG that starts as only stb_image would accept is none") {
+  // stb_image passes over more bytes FF, and over others between markers; scan_jpeg() would not
+  // have seen such a file.
+  const std::string file = some_jpeg();
+  CHECK(decoding_error(file) == "");
+  CHECK(contains(decoding_error('\xff' + file), "a.jpg: not a PNG, JPEG or BMP image"));
+  CHECK(contains(decoding_error(file.substr(0, 2) + "x" + file.substr(2)), "not a PNG"));
+}
+
+/// The file without its segments of that marker; they come before its scan.
+std::string without(std::string file, unsigned char marker) {
+  for (std::size_t i = 2; static_cast<unsigned char>(file[i + 1]) != 0xda;) {
+    const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(file[at]); };
+    const std::size_t length = 2U + byte(i + 2) * 256U + byte(i + 3);
+    if (byte(i + 1) == marker) {
+      file.erase(i, length);
+    } else {
+      i += length;
+    }
+  }
+  return file;
+}
+
+TEST_CASE("a JPEG without its tables decodes to the same pixels whatever the memory held") {
+  for (const int marker : {0xc4, 0xdb}) {  // Huffman tables, quantisation tables
+    const std::string file = without(some_jpeg(), static_cast<unsigned char>(marker));
+    REQUIRE(file.size() < some_jpeg().size());
+    const auto pixels = [&](int filler) {
+      // What the decoder takes next had these bytes.
+      for (const std::size_t size : {20'000, 18'000, 1000}) {
+        std::vector<std::vector<char>> dirt(8, std::vector<char>(size, static_cast<char>(filler)));
+        for (const std::vector<char>& block : dirt)
+          CHECK(block.back() == static_cast<char>(filler));
+      }
+      return decode_image(std::as_bytes(std::span(file)), 3, "a.jpg").pixels;
+    };
+    std::string first = decoding_error(file);
+    CHECK(first == decoding_error(file));
+    if (first.empty()) CHECK(pixels(0x11) == pixels(0xee));
+  }
+}
+
+TEST_CASE("more scans than any encoder writes are refused") {
+  const std::string file = some_jpeg();
+  const std::size_t scan = file.find("\xff\xda");
+  REQUIRE(scan != std::string::npos);
+  const std::string header = file.substr(scan, 14);
+  std::string many;
+  for (int i = 0; i < 100; ++i) many += header;
+  CHECK(contains(decoding_error(file.substr(0, scan) + many + file.substr(scan)),
+                 "more than 100 scans"));
 }
 
 }  // namespace
