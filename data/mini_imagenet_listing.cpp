@@ -62,47 +62,78 @@ struct Table {
   std::string text;
 };
 
-std::vector<std::string> cells(std::string_view line) {
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  std::vector<std::string> result(1);
-  for (const char c : line) {
-    if (c == ',') {
-      result.emplace_back();
-    } else {
-      result.back() += c;
-    }
+/// The cells of a line are walked, never gathered: a line of commas would make a table of them many
+/// times its size.
+class Cells {
+ public:
+  explicit Cells(std::string_view line) : rest_(line) {}
+  /// The next cell; nothing after the last one.
+  std::optional<std::string_view> next() {
+    if (done_) return std::nullopt;
+    const std::size_t comma = rest_.find(',');
+    const std::string_view cell = rest_.substr(0, comma);
+    done_ = comma == std::string_view::npos;
+    if (!done_) rest_.remove_prefix(comma + 1);
+    return cell;
   }
-  return result;
+
+ private:
+  std::string_view rest_;
+  bool done_ = false;
+};
+
+/// The index of the first cell that is `name`.
+std::optional<std::size_t> column_of(std::string_view line, std::string_view name) {
+  Cells cells(line);
+  std::size_t index = 0;
+  for (auto cell = cells.next(); cell; cell = cells.next(), ++index) {
+    if (*cell == name) return index;
+  }
+  return std::nullopt;
+}
+
+/// The cell at `index`; nothing when there are fewer.
+std::optional<std::string_view> cell_at(std::string_view line, std::size_t index) {
+  Cells cells(line);
+  auto cell = cells.next();
+  for (; cell && index > 0; --index) cell = cells.next();
+  return cell;
+}
+
+/// The next line of `text`, without its end, which is removed from `text` with it.
+std::string_view take_line(std::string_view& text) {
+  const std::size_t end = std::min(text.find('\n'), text.size());
+  std::string_view line = text.substr(0, end);
+  text.remove_prefix(std::min(end + 1, text.size()));
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
 }
 
 /// Calls `row(line number, file name, label)` for each row. Throws Error naming the table and the
 /// line when it has no column `filename` or `label`, or a row has too few cells.
 void read_rows(const Table& table,
                const std::function<void(int, const std::string&, const std::string&)>& row) {
-  std::size_t file_column = 0, label_column = 0;
-  int number = 0;
-  for (std::size_t begin = 0; begin < table.text.size();) {
-    const std::size_t end = std::min(table.text.find('\n', begin), table.text.size());
-    const std::string_view line = std::string_view(table.text).substr(begin, end - begin);
-    const std::vector<std::string> values = cells(line);
-    begin = end + 1;
-    if (++number == 1) {
-      const auto column = [&](const char* name) {
-        const auto found = std::find(values.begin(), values.end(), name);
-        PROTOLITH_CHECK(found != values.end(), "{}: no column '{}' in its first line, '{}'",
-                        table.name, name, line.substr(0, 80));
-        return static_cast<std::size_t>(found - values.begin());
-      };
-      file_column = column("filename");
-      label_column = column("label");
-    } else if (!(values.size() == 1 && values[0].empty())) {  // not an empty line
-      PROTOLITH_CHECK(values.size() > std::max(file_column, label_column),
-                      "{}, line {}: {} cells, no file name and label: '{}'", table.name, number,
-                      values.size(), line.substr(0, 80));
-      row(number, values[file_column], values[label_column]);
-    }
+  std::string_view rest = table.text;
+  PROTOLITH_CHECK(!rest.empty(), "{}: the table is empty", table.name);
+  const std::string_view head = take_line(rest);
+  const auto column = [&](const char* name) {
+    const std::optional<std::size_t> found = column_of(head, name);
+    PROTOLITH_CHECK(found.has_value(), "{}: no column '{}' in its first line, '{}'", table.name,
+                    name, head.substr(0, 80));
+    return *found;
+  };
+  const std::size_t file_column = column("filename");
+  const std::size_t label_column = column("label");
+  for (int number = 2; !rest.empty(); ++number) {
+    const std::string_view line = take_line(rest);
+    if (line.empty()) continue;
+    const auto file = cell_at(line, file_column);
+    const auto label = cell_at(line, label_column);
+    PROTOLITH_CHECK(file && label, "{}, line {}: {} cells, no file name and label: '{}'",
+                    table.name, number, std::count(line.begin(), line.end(), ',') + 1,
+                    line.substr(0, 80));
+    row(number, std::string(*file), std::string(*label));
   }
-  PROTOLITH_CHECK(number > 0, "{}: the table is empty", table.name);
 }
 
 /// Gathers files from all parts, then resolves the tables.

@@ -1,6 +1,7 @@
 #include "data/mini_imagenet.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <array>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include "data/verify.h"
 #include "engine/check.h"
 #include "tests/data/fixtures.h"
+#include "tests/engine/child_process.h"
 #include "tests/engine/temporary_folder.h"
 
 namespace protolith {
@@ -275,6 +277,30 @@ TEST_CASE("wrong tables are named, with the line") {
                 {"class n00000001 is in the val split"});
   const std::string row = file_name("n00000002", 0) + ",n00000002\n";
   check_refused(with_table("filename,label\n" + row + row), {"an image comes twice"});
+}
+
+/// The most memory that the process has had so far.
+std::size_t peak_kib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::size_t>(usage.ru_maxrss);
+}
+
+TEST_CASE("a table of nothing but commas takes no more memory than its bytes") {
+  // Gathered as texts its cells would take 2 GiB.
+  Files files = tables();
+  files["val.csv"] = std::string(std::size_t{1} << 26, ',');
+  const std::string outcome = testing::in_child([&] {
+    const TemporaryFolder folder;
+    write_archive(folder / "a.tar.zst", files);
+    const std::size_t before = peak_kib();
+    const std::string message = error_of([&] { open(folder / "a.tar.zst"); });
+    const bool small = peak_kib() - before < std::size_t{512} << 10;
+    return (small ? "" : "too much memory; ") + message;
+  });
+  CAPTURE(outcome);
+  CHECK(contains(outcome, "val.csv: no column 'filename' in its first line"));
+  CHECK_FALSE(contains(outcome, "too much memory"));
 }
 
 TEST_CASE("a wrong path and a damaged archive say what to do") {
