@@ -146,5 +146,34 @@ TEST_CASE("more scans than any encoder writes are refused") {
                  "more than 100 scans"));
 }
 
+/// A marker segment.
+std::string segment(char marker, const std::string& contents) {
+  const std::size_t size = contents.size() + 2;
+  return {
+      std::string{'\xff', marker, static_cast<char>(size >> 8), static_cast<char>(size & 0xff)} +
+      contents};
+}
+
+TEST_CASE("coefficients that overflow are wrapped around") {
+  // 65,792 blocks, each brighter than the one before by the most that can be, times the largest
+  // divisor. stb_image adds and multiplies them as int: undefined, which the sanitizers see, unless
+  // -fwrapv defines it.
+  const auto huffman = [](char id, char symbol) {  // one symbol, coded by a bit 0
+    return segment('\xc4', id + std::string("\1") + std::string(15, '\0') + symbol);
+  };
+  std::string bits;
+  for (int block = 0; block < 256 * 257; ++block) bits += "0" + std::string(15, '1') + "0";
+  std::string scan;
+  for (std::size_t i = 0; i < bits.size(); i += 8) {
+    scan += static_cast<char>(std::stoi(bits.substr(i, 8), nullptr, 2));
+    if (scan.back() == '\xff') scan += '\0';
+  }
+  const std::string frame("\x08\x08\x08\x08\x00\1\1\x11\0", 9);  // 2048x2056 grey
+  const std::string file = "\xff\xd8" + segment('\xdb', '\x10' + std::string(128, '\xff')) +
+                           segment('\xc0', frame) + huffman('\0', '\x0f') + huffman('\x10', '\0') +
+                           segment('\xda', std::string("\1\1\0\0\x3f\0", 6)) + scan + "\xff\xd9";
+  CHECK(decoding_error(file) == "");
+}
+
 }  // namespace
 }  // namespace protolith
