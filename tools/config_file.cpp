@@ -1,20 +1,22 @@
 // Reading and writing Config as TOML.
 #include <fmt/format.h>
 
-#define TOML_ENABLE_FORMATTERS 1
-#include <toml++/toml.h>
-
 #include <fstream>
 #include <sstream>
 
 #include "engine/check.h"
 #include "tools/nearest.h"
 #include "tools/options.h"
+#include "tools/toml.h"
+#include "tools/toml_nesting.h"
 
 namespace protolith {
 namespace {
 
 constexpr std::size_t kMaxFileBytes = std::size_t{1} << 20;
+/// A configuration has no tables and a number's dot an option; toml++ destroys and prints nested
+/// values by calling itself for each level, and bounds the depth of brackets but not of dots.
+constexpr std::size_t kMaxNesting = 1000;
 
 /// `value` as one line of TOML, cut to a length that fits in a message.
 std::string shown(const toml::node& value) {
@@ -98,6 +100,10 @@ std::string toml_literal(const ConfigOption& option, const std::string& text) {
 }  // namespace
 
 Assignments parse_config(std::string_view toml, const std::string& file_name) {
+  PROTOLITH_CHECK_USAGE(count_toml_nesting(toml) <= kMaxNesting,
+                        "{}: more than {} brackets and dots; a configuration is a list of "
+                        "'key = value' without tables",
+                        file_name, kMaxNesting);
   toml::table table;
   try {
     table = toml::parse(toml, file_name);

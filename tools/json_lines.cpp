@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/check.h"
+#include "tools/json_text.h"
 
 namespace protolith {
 
@@ -25,7 +26,7 @@ JsonLines read_json_lines(const std::filesystem::path& path) {
   const WholeLines whole = read_whole_lines(path);
   JsonLines result{.objects = {}, .torn = whole.torn};
   for (const std::string& line : whole.lines) {
-    result.objects.push_back(nlohmann::json::parse(line, nullptr, false));
+    result.objects.push_back(parse_json(line));
     PROTOLITH_CHECK(result.objects.back().is_object(),
                     "{}:{}: is no JSON object; remove the line or the file", path.string(),
                     result.objects.size());

@@ -8,6 +8,7 @@
 #include "engine/check.h"
 #include "engine/file.h"
 #include "tools/json_lines.h"
+#include "tools/json_text.h"
 
 namespace protolith {
 namespace {
@@ -85,7 +86,7 @@ std::optional<TestResult> read_test(const fs::path& path) {
   if (!fs::exists(path)) return std::nullopt;
   const std::vector<std::byte> bytes = read_file(path, kMaxEvalBytes);
   const char* text = reinterpret_cast<const char*>(bytes.data());
-  const json object = json::parse(text, text + bytes.size(), nullptr, false);
+  const json object = parse_json({text, bytes.size()});
   const std::string origin = path.string();
   PROTOLITH_CHECK(object.is_object() && object.contains("split") && object["split"].is_string(),
                   "{}: is no result of 'protolith eval --json'; remove it or evaluate again",

@@ -9,6 +9,7 @@
 #include "engine/check.h"
 #include "engine/file.h"
 #include "tools/json_lines.h"
+#include "tools/json_text.h"
 #include "tools/options.h"
 
 namespace protolith {
@@ -54,7 +55,7 @@ fs::path claim_folder(const std::string& out) {
 
 /// The integer of that key in a line; nothing when it is not such a line.
 std::optional<std::int64_t> integer_of(const std::string& line, const char* key) {
-  const nlohmann::json object = nlohmann::json::parse(line, nullptr, false);
+  const nlohmann::json object = parse_json(line);
   if (!object.is_object() || !object.contains(key)) return std::nullopt;
   const nlohmann::json& value = object[key];
   if (!value.is_number_integer()) return std::nullopt;
@@ -181,7 +182,7 @@ nlohmann::json RunFolder::last_metrics() const {
   PROTOLITH_CHECK(integer_of(lines.back(), "epoch").has_value(),
                   "{}:{}: is not a line of metrics; remove it to go on", metrics_file().string(),
                   lines.size());
-  return nlohmann::json::parse(lines.back());
+  return parse_json(lines.back());
 }
 
 }  // namespace protolith

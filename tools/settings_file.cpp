@@ -4,6 +4,7 @@
 
 #include "engine/check.h"
 #include "engine/file.h"
+#include "tools/json_text.h"
 
 namespace protolith {
 namespace {
@@ -50,7 +51,7 @@ void keep_settings(const std::filesystem::path& path, const nlohmann::json& sett
 nlohmann::json read_json_file(const std::filesystem::path& path) {
   const std::vector<std::byte> bytes = read_file(path, kMostBytes);
   const char* const text = reinterpret_cast<const char*>(bytes.data());
-  nlohmann::json object = nlohmann::json::parse(text, text + bytes.size(), nullptr, false);
+  nlohmann::json object = parse_json({text, bytes.size()});
   PROTOLITH_CHECK(object.is_object(), "{} holds no JSON object; remove it to have it made anew",
                   path.string());
   return object;

@@ -1,0 +1,20 @@
+// Reading JSON that anybody may have written.
+#pragma once
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+namespace protolith {
+
+/// Lists and objects may lie in one another as deep as this: programs that copy, compare or print a
+/// value call themselves for each level. What Protolith writes has 4.
+inline constexpr std::size_t kMaxJsonDepth = 64;
+/// A value takes up to 40 times the memory of its text, so there may not be more of them than this.
+inline constexpr std::size_t kMaxJsonValues = 1'000'000;
+
+/// The value that `text` holds. Discarded (`is_discarded()`) when it is not JSON, or exceeds one of
+/// the two limits, which are checked before it is parsed.
+nlohmann::json parse_json(std::string_view text);
+
+}  // namespace protolith
