@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What takes too long for every change: the program itself trained under the sanitizers,
-# bit-identical repetition and resume, kernels broken on purpose, and the accuracy that real data
-# must give.
+# bit-identical repetition and resume, an hour of fuzzing, kernels broken on purpose, and the accuracy
+# that real data must give.
 # Prints one line for each check; exits 1 when one fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -77,6 +77,7 @@ fi
 check "tests" tests/run.sh
 check "tests, address and undefined-behaviour sanitizers" tests/run.sh --preset asan
 check "tests, thread sanitizer" tests/run.sh --preset tsan
+check "an hour of fuzzing" tests/fuzz/run.sh --total 3600
 check "every barrier of the CUDA kernels is missed when it is gone" \
   tests/gpu_emulation/mutate.py barriers build/ci/tests/gpu_emulation/test_gpu_kernels
 check "every bound of the CUDA kernels is missed when it is off by one" \
