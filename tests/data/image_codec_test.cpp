@@ -2,8 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "engine/check.h"
 #include "tests/data/fixtures.h"
@@ -96,6 +98,42 @@ TEST_CASE("a PNG whose stream goes on beyond its pixels is not followed for long
   const std::string bomb = testing::png_of_stream(5, 1, zlib_zeros(600'000));
   CHECK(bomb.size() < 1'000'000);  // and 155 MB of zeros
   CHECK(contains(error_of([&] { decode(bomb); }), "the image is damaged (outofmem)"));
+}
+
+/// Leaves bytes on the stack for what is called next.
+[[gnu::noinline]] void fill_stack(int filler) {
+  std::array<volatile char, 1 << 15> bytes;
+  for (volatile char& byte : bytes) byte = static_cast<char>(filler);
+}
+
+TEST_CASE("a BMP that uses colours beyond its palette decodes to the same pixels every time") {
+  std::string file("BM", 2);
+  const auto put = [&](std::uint32_t value, int bytes) {
+    for (int i = 0; i < bytes; ++i) file += static_cast<char>(value >> (8 * i) & 0xffU);
+  };
+  constexpr std::uint32_t kHead = 14 + 40, kPalette = 2 * 4, kRow = 4;
+  put(kHead + kPalette + kRow, 4);
+  put(0, 4);
+  put(kHead + kPalette, 4);
+  put(40, 4);
+  put(8, 4);  // 8x1 pixels of 4 bits
+  put(1, 4);
+  put(1, 2);
+  put(4, 2);
+  put(0, 8);
+  put(0, 8);
+  put(2, 4);
+  put(0, 4);
+  put(0, 4);           // black
+  put(0xffffff, 4);    // white
+  put(0x98765210, 4);  // the pixels
+  const auto pixels = [&](int filler) {
+    fill_stack(filler);
+    return decode(file).pixels;
+  };
+  const std::vector<std::uint8_t> first = pixels(0x11);
+  REQUIRE(first.size() == 8);
+  CHECK(first == pixels(0xee));
 }
 
 TEST_CASE("what is no image is refused with its name and size") {
