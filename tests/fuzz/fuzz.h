@@ -14,6 +14,8 @@
 #include <string>
 #include <string_view>
 
+#include "tests/engine/temporary_folder.h"
+
 namespace protolith::fuzz {
 
 /// A file in memory, for readers that want a path.
@@ -44,25 +46,13 @@ class MemoryFile {
 /// A folder with links to such files, for readers that want a folder.
 class Folder {
  public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "protolith_fuzz_XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp " + name);
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
+  const std::filesystem::path& path() const { return folder_.path(); }
   void link(const std::string& name, const MemoryFile& file) const {
-    std::filesystem::create_symlink(file.path(), path_ / name);
+    std::filesystem::create_symlink(file.path(), folder_ / name);
   }
 
  private:
-  std::filesystem::path path_;
+  testing::TemporaryFolder folder_;
 };
 
 /// The input as text.
