@@ -251,7 +251,7 @@ TEST_CASE("damaged checkpoints of a run are refused by name") {
     CHECK_MESSAGE(contains(result.errors, message), result.errors);
   };
   refused([](SafeTensors& f) { f.metadata.erase("training_state"); }, "no training state");
-  refused([](SafeTensors& f) { f.metadata["training_state"] = "{"; }, "parse");
+  refused([](SafeTensors& f) { f.metadata["training_state"] = "{"; }, "is not JSON");
   refused([](SafeTensors& f) { f.metadata["training_state"] = "[]"; }, "last.safetensors");
   refused([](SafeTensors& f) { f.metadata["format_version"] = "99"; }, "newer");
   refused([](SafeTensors& f) { f.tensors.erase("optimizer.first_moment"); },
