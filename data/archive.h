@@ -9,8 +9,8 @@
 
 namespace protolith {
 
-/// How many bytes an archive of `file_bytes` bytes may decompress to: 256 MiB, or 64 times its size
-/// beyond that. Data sets expand by a factor of 1 to 10, their images being compressed already.
+/// How many bytes an archive of `file_bytes` bytes may decompress to: 256 MiB and 64 times its
+/// size, together. Data sets expand by a factor of 1 to 10, their images being compressed already.
 std::uint64_t archive_expansion_limit(std::uint64_t file_bytes);
 
 /// Calls `take(path inside the archive, bytes)` for each regular file of an archive, in archive

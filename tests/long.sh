@@ -88,6 +88,7 @@ check "training and evaluation, address and undefined-behaviour sanitizers" sani
 check "training and evaluation, thread sanitizer" sanitized tsan
 check "the same seed gives the same files" repeated
 check "a resumed run gives the same files" resumed
+check "200 kills at random moments lose nothing" tests/crash_matrix.py build/ci/protolith --kills 200
 if [[ -d ${PROTOLITH_DATA:-}/omniglot ]]; then
   # An independent implementation of the protocol reaches 0.908 and 0.919; a seed moves that by
   # about 0.01, and the 95 % interval over 100 validation episodes is 0.006 wide.

@@ -129,7 +129,7 @@ TEST_CASE("an archive that is compressed twice is refused") {
   CHECK(contains(error_of([&] { read(folder / "a.zip.gz"); }), "compressed 2 times over"));
 }
 
-TEST_CASE("the limit is 256 MiB, or 64 times the size") {
+TEST_CASE("the limit is 256 MiB and 64 times the size") {
   CHECK(archive_expansion_limit(0) == 1U << 28);
   CHECK(archive_expansion_limit(1'000'000) == (1U << 28) + 64'000'000);
   CHECK(archive_expansion_limit(~std::uint64_t{0}) == ~std::uint64_t{0});
