@@ -46,7 +46,7 @@ expect 'train ' tr
 expect 'report reproduce ' re
 expect '--version ' --v
 expect '' unknown --d
-expect '--precision --preset --print-config ' train --pr
+expect '--precision --preset --print-config --profile --profile-episodes ' train --pr
 expect '--split --split-lists --split-seed --split-shares ' eval --split
 expect 'auto cpu cuda ' train --device ''
 expect 'cpu cuda ' train --device c
