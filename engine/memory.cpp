@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <new>
 
 #include "engine/check.h"
@@ -42,12 +43,21 @@ std::size_t physical_memory() {
 }
 
 /// Bytes of address space for step memory: no more than the machine has, and under 'ulimit -v' half
-/// of what it allows, so that everything else has room.
+/// of what that still allows, so that everything else has room.
 std::size_t reservable_memory() {
   rlimit limit{};
   if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
     return physical_memory();
-  return std::min(physical_memory(), static_cast<std::size_t>(limit.rlim_cur) / 2);
+  std::size_t used_pages = 0;
+  std::ifstream("/proc/self/statm") >> used_pages;
+  const std::size_t used = used_pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const std::size_t free = limit.rlim_cur > used ? limit.rlim_cur - used : 0;
+  constexpr std::size_t kLeast = std::size_t{64} << 20;  // a step of a few small images
+  PROTOLITH_CHECK(free / 2 >= kLeast,
+                  "cannot reserve memory for steps: 'ulimit -v' leaves {} MiB of address space and "
+                  "at least {} MiB are needed; raise it",
+                  free >> 20, 2 * kLeast >> 20);
+  return std::min(physical_memory(), free / 2);
 }
 
 class HostRegion : public MemoryRegion {
@@ -76,8 +86,8 @@ class HostRegion : public MemoryRegion {
     const std::size_t wanted = round_up(bytes, kHugePage);
     PROTOLITH_CHECK(
         wanted <= reserved_,
-        "a step needs {} MiB of memory, this machine has {} MiB for it (half of 'ulimit "
-        "-v', where that is less); use fewer classes or images per episode",
+        "a step needs {} MiB of memory, this machine has {} MiB for it (half of what 'ulimit -v' "
+        "leaves, where that is less); use fewer classes or images per episode",
         wanted >> 20, reserved_ >> 20);
     PROTOLITH_CHECK(
         mprotect(base_ + committed_, wanted - committed_, PROT_READ | PROT_WRITE) == 0,

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -213,11 +214,11 @@ std::string with_address_space(std::size_t more, const Work& work) {
   });
 }
 
-TEST_CASE("under ulimit -v step memory takes half of the address space") {
+TEST_CASE("under ulimit -v step memory takes half of what is left") {
   const std::string outcome = with_address_space(std::size_t{4} << 30, [](std::size_t allowed) {
     const auto arena = make_arena();
     const auto block = arena->allocate(std::size_t{1} << 30);
-    const auto heap = std::make_unique<std::byte[]>(std::size_t{1} << 30);
+    const auto heap = std::make_unique_for_overwrite<std::byte[]>(std::size_t{1} << 30);
     arena->allocate(allowed / 2);
     return std::string("no limit");
   });
@@ -227,7 +228,7 @@ TEST_CASE("under ulimit -v step memory takes half of the address space") {
 }
 
 TEST_CASE("too little address space is an error with a remedy") {
-  const std::string outcome = with_address_space(0, [](std::size_t) {
+  const std::string outcome = with_address_space(std::size_t{64} << 20, [](std::size_t) {
     reserve_host_region();
     return std::string("reserved");
   });
