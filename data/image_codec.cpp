@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string_view>
@@ -98,9 +99,12 @@ DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channel
   PROTOLITH_CHECK(
       stbi_info_from_memory(data, size, &image.width, &image.height, &stored_channels) != 0,
       "{}: not a PNG, JPEG or BMP image ({} bytes; {})", name, bytes.size(), stbi_failure_reason());
-  PROTOLITH_CHECK(std::int64_t{image.width} * image.height <= max_pixels,
-                  "{}: {}x{} pixels, at most {} are accepted", name, image.width, image.height,
-                  max_pixels);
+  // A BMP whose rows lie from top to bottom says so by a height below 0.
+  const std::int64_t height = std::abs(std::int64_t{image.height});
+  PROTOLITH_CHECK(image.width > 0 && height > 0, "{}: an image of {}x{} pixels has none", name,
+                  image.width, height);
+  PROTOLITH_CHECK(image.width * height <= max_pixels, "{}: {}x{} pixels, at most {} are accepted",
+                  name, image.width, height, max_pixels);
   const std::unique_ptr<stbi_uc, StbFree> pixels(
       stbi_load_from_memory(data, size, &image.width, &image.height, &stored_channels, channels));
   PROTOLITH_CHECK(pixels != nullptr, "{}: the image is damaged ({})", name, stbi_failure_reason());

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <vector>
@@ -134,6 +136,20 @@ TEST_CASE("a BMP that uses colours beyond its palette decodes to the same pixels
   const std::vector<std::uint8_t> first = pixels(0x11);
   REQUIRE(first.size() == 8);
   CHECK(first == pixels(0xee));
+}
+
+TEST_CASE("a BMP's sizes count whichever way its rows lie, and none of them may be 0") {
+  const auto file = [](std::int32_t width, std::int32_t height) {
+    std::string bytes = testing::bmp_file(2, 2, std::string(12, '\x7f'));
+    std::memcpy(bytes.data() + 18, &width, sizeof width);
+    std::memcpy(bytes.data() + 22, &height, sizeof height);
+    return bytes;
+  };
+  CHECK(decode(file(2, -2)).pixels == decode(file(2, 2)).pixels);
+  CHECK(contains(error_of([&] { decode(file(2, 0)); }), "a.png: an image of 2x0 pixels"));
+  CHECK(contains(error_of([&] { decode(file(0, 2)); }), "a.png: an image of 0x2 pixels"));
+  CHECK(contains(error_of([&] { decode(file(16384, -16384)); }), "16384x16384 pixels"));
+  CHECK(error_of([&] { decode(file(2, INT32_MIN)); }) != "");
 }
 
 TEST_CASE("what is no image is refused with its name and size") {
