@@ -63,7 +63,7 @@ void write_zeros(const std::filesystem::path& file, const std::vector<std::strin
 /// Numbers as zip has them.
 std::string little_endian(std::uint32_t value, int bytes) {
   std::string text;
-  for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i) & 0xffU);
+  for (; bytes > 0; --bytes, value >>= 8U) text += static_cast<char>(value & 0xffU);
   return text;
 }
 

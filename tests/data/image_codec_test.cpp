@@ -111,7 +111,7 @@ TEST_CASE("a PNG whose stream goes on beyond its pixels is not followed for long
 TEST_CASE("a BMP that uses colours beyond its palette decodes to the same pixels every time") {
   std::string file("BM", 2);
   const auto put = [&](std::uint32_t value, int bytes) {
-    for (int i = 0; i < bytes; ++i) file += static_cast<char>(value >> (8 * i) & 0xffU);
+    for (; bytes > 0; --bytes, value >>= 8U) file += static_cast<char>(value & 0xffU);
   };
   constexpr std::uint32_t kHead = 14 + 40, kPalette = 2 * 4, kRow = 4;
   put(kHead + kPalette + kRow, 4);

@@ -215,10 +215,10 @@ std::string with_address_space(std::size_t more, const Work& work) {
 }
 
 TEST_CASE("under ulimit -v step memory takes half of what is left") {
-  const std::string outcome = with_address_space(std::size_t{4} << 30, [](std::size_t allowed) {
+  const std::string outcome = with_address_space(std::size_t{1} << 30, [](std::size_t allowed) {
     const auto arena = make_arena();
-    const auto block = arena->allocate(std::size_t{1} << 30);
-    const auto heap = std::make_unique_for_overwrite<std::byte[]>(std::size_t{1} << 30);
+    const auto block = arena->allocate(std::size_t{256} << 20);
+    const auto heap = std::make_unique_for_overwrite<std::byte[]>(std::size_t{256} << 20);
     arena->allocate(allowed / 2);
     return std::string("no limit");
   });
