@@ -97,7 +97,7 @@ inline constexpr int kWindowsTogether = HWY_CAP_GE512 || HWY_ARCH_ARM ? 3 : 1;
 
 /// A loaded vector, to be used several times: without this g++ loads it again for every use.
 HWY_INLINE ChannelVector in_register(ChannelVector v) {
-#if HWY_COMPILER_GCC && HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+#if HWY_COMPILER_GCC_ACTUAL && HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
   __asm__("" : "+v"(v.raw));
 #endif
   return v;
