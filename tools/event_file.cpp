@@ -16,8 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-static_assert(std::endian::native == std::endian::little, "numbers are written as they lie");
-
 constexpr std::string_view kPrefix = "events.out.tfevents.";
 constexpr std::string_view kSuffix = ".protolith";
 
@@ -52,7 +50,7 @@ ProtobufMessage event(std::int64_t step) {
 /// message Summary { message Value { string tag = 1; float simple_value = 2;
 ///                                   HistogramProto histo = 5; }  repeated Value value = 1; }
 std::string summary_event(std::int64_t step, const ProtobufMessage& value) {
-  return event(step).bytes(5, ProtobufMessage().bytes(1, value.encoded()).encoded()).encoded();
+  return event(step).message(5, ProtobufMessage().message(1, value)).encoded();
 }
 
 /// message HistogramProto { double min = 1; max = 2; num = 3; sum = 4; sum_squares = 5;
@@ -148,7 +146,7 @@ EventFile::EventFile(const fs::path& folder, std::int64_t first_step) {
   }
   add_record(event(0).bytes(3, "brain.Event:2").encoded());
   constexpr std::int64_t kStart = 1;  // message SessionLog { SessionStatus status = 1; }
-  add_record(event(first_step).bytes(7, ProtobufMessage().integer(1, kStart).encoded()).encoded());
+  add_record(event(first_step).message(7, ProtobufMessage().integer(1, kStart)).encoded());
 }
 
 void EventFile::scalar(std::string_view tag, std::int64_t step, double value) {
@@ -158,8 +156,8 @@ void EventFile::scalar(std::string_view tag, std::int64_t step, double value) {
 
 void EventFile::histogram(std::string_view tag, std::int64_t step, const HistogramBins& bins) {
   check_bins(tag, bins);
-  add_record(summary_event(
-      step, ProtobufMessage().bytes(1, tag).bytes(5, histogram_message(bins).encoded())));
+  add_record(
+      summary_event(step, ProtobufMessage().bytes(1, tag).message(5, histogram_message(bins))));
 }
 
 void EventFile::flush() {

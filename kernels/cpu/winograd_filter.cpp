@@ -128,8 +128,7 @@ void winograd_transform_filters(const float* weight, const float* scale, PlaneEx
       (weight, scale, planes, filters, channels, row - filter_rows, by_channel);
     }
   };
-  parallel_ranges(filter_rows + channel_rows,
-                  rows_per_range(planes.rows * planes.columns * channels), transform);
+  parallel_ranges(filter_rows + channel_rows, rows_per_range(planes.count() * channels), transform);
 }
 
 void winograd_filter_gradient(const float* gradients, std::int64_t parts, PlaneExtents planes,
@@ -140,8 +139,7 @@ void winograd_filter_gradient(const float* gradients, std::int64_t parts, PlaneE
       (gradients + k * channels, parts, planes, filters, channels, dweight + k * 9 * channels);
     }
   };
-  parallel_ranges(filters, rows_per_range(planes.rows * planes.columns * channels * parts),
-                  transform);
+  parallel_ranges(filters, rows_per_range(planes.count() * channels * parts), transform);
 }
 
 }  // namespace protolith::cpu
