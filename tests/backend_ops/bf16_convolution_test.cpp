@@ -150,6 +150,33 @@ TEST_CASE("bf16 convolution: up to 4 input channels are f32") {
   check_passes(few, few.by(*backend), few.expected([](double v) { return v; }));
 }
 
+TEST_CASE("bf16: a pooled block of few channels is the fused one in f32, bit for bit") {
+  if (!has_bf16()) return;
+  const auto bf16 = bf16_backend(), fp32 = make_cpu_backend(2);
+  for (const std::int64_t channels : {1, 3}) {
+    CAPTURE(channels);
+    const auto results = [channels](Backend& backend) {
+      ConvBlockParameters p;
+      p.weight =
+          upload(backend, random_array(16 * 9 * channels, 1, -0.5, 0.5), {16, 3, 3, channels});
+      p.gamma = upload(backend, random_array(16, 2, 0.1, 1.0), {16});
+      p.beta = upload(backend, random_array(16, 3, -0.5, 0.5), {16});
+      p.running_mean = upload(backend, random_array(16, 4), {16});
+      p.running_variance = upload(backend, random_array(16, 5, 0.5, 2.0), {16});
+      p.pool = true;
+      const Tensor x = upload(backend, random_array(3 * 8 * 6 * channels, 6), {3, 8, 6, channels});
+      const Tensor inference = backend.conv_block_inference(x, *backend.prepare_conv_block(p));
+      auto [y, context] = backend.conv_block_forward(x, p);
+      const Tensor dy = upload(backend, random_array(y.elements(), 7), y.shape());
+      const auto g = backend.conv_block_backward(std::move(context), dy, false);
+      return std::vector{download(backend, inference), download(backend, y),
+                         download(backend, g.dweight), download(backend, g.dgamma),
+                         download(backend, g.dbeta)};
+    };
+    CHECK(results(*bf16) == results(*fp32));
+  }
+}
+
 /// One number a pixel, all other channels 0, and filters of 1: y is the numbers as rounded.
 Array round_by_convolution(Backend& backend, const Array& values) {
   constexpr std::int64_t kChannels = 8;
