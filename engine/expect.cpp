@@ -76,6 +76,10 @@ Shape pooled_shape(const Shape& x) {
   return {x[0], x[1] / 2, x[2] / 2, x[3]};
 }
 
+ImageExtents image_extents(const Shape& x) {
+  return {x[0], x[1], x[2], x[3]};
+}
+
 void expect_edges(std::span<const float> edges, std::int64_t values) {
   PROTOLITH_CHECK(edges.size() >= 2, "a histogram of {} edges has no bin", edges.size());
   PROTOLITH_CHECK(values <= std::numeric_limits<std::int32_t>::max(),

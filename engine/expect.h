@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/tensor.h"
+#include "kernels/image_extents.h"
 
 namespace protolith {
 
@@ -43,6 +44,8 @@ Shape convolution_shape(const Shape& x, const Shape& weight, std::int64_t stride
                         std::int64_t padding);
 /// [N, H/2, W/2, C]; throws Error when an image side is below 2.
 Shape pooled_shape(const Shape& x);
+/// The extents of images x [N,H,W,C].
+ImageExtents image_extents(const Shape& x);
 /// A histogram's edges: two or more finite ascending numbers; its counts of `values` are 32-bit.
 void expect_edges(std::span<const float> edges, std::int64_t values);
 

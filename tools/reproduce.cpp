@@ -1,5 +1,6 @@
 // `protolith reproduce`: makes a figure or table of the paper by running other protolith commands.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -21,7 +22,7 @@ namespace fs = std::filesystem;
 struct ReproduceFlags {
   ConfigFlags config;
   OutputFlags output;
-  std::string target, out;
+  std::string target, out, seeds;
   bool quick = false, print = false;
 };
 
@@ -48,6 +49,14 @@ ReproduceOptions checked_options(const ReproduceFlags& flags) {
       "reproduce {} needs images: --data omniglot:FOLDER, the folder with Omniglot's two zip files "
       "(--data synthetic tries it without, but not the paper's numbers)",
       flags.target);
+  if (flags.seeds.empty()) return options;
+  PROTOLITH_CHECK_USAGE(flags.target == "table1", "--seeds is for table1 alone; {} takes --seed",
+                        flags.target);
+  PROTOLITH_CHECK_USAGE(
+      std::none_of(options.flags.begin(), options.flags.end(),
+                   [](const Assignment& flag) { return flag.option->key == "seed"; }),
+      "--seeds and --seed exclude each other");
+  options.seeds = parse_seeds(flags.seeds);
   return options;
 }
 
@@ -67,6 +76,9 @@ std::string own_command(const ReproduceOptions& options) {
   if (options.quick) words.emplace_back("--quick");
   for (const std::string& word : option_words({}, options.flags)) {
     words.push_back(word);
+  }
+  if (!options.seeds.empty()) {
+    words.insert(words.end(), {"--seeds", fmt::format("{}", fmt::join(options.seeds, ","))});
   }
   words.insert(words.end(), {"--out", options.out.string()});
   return shell_line(words);
@@ -154,6 +166,7 @@ std::string examples() {
       "  protolith reproduce fig2\n"
       "  protolith reproduce table1 --quick --data omniglot:data/omniglot    (minutes)\n"
       "  protolith reproduce table1 --data omniglot:data/omniglot            (hours)\n"
+      "  protolith reproduce table1 --data omniglot:data/omniglot --seeds 1:5\n"
       "  protolith reproduce fig9 --data omniglot:data/omniglot --episodes 10000\n"
       "  protolith reproduce fig8 --data omniglot:data/omniglot --print\n"
       "\n"
@@ -181,6 +194,12 @@ void add_reproduce_command(CommandLine& program) {
       ->type_name("TARGET")
       ->required();
   command.add_flag("--quick", flags->quick, "a version of minutes")->group("Experiment");
+  command
+      .add_option("--seeds", flags->seeds,
+                  "table1 for each of these seeds, as 1,2,5 or 1:5, and their mean; more may be "
+                  "added to the same folder later")
+      ->type_name("LIST")
+      ->group("Experiment");
   command.add_flag("--print", flags->print, "print the commands and stop")->group("Experiment");
   flags->config = ConfigFlags(command,
                               {OptionGroup::data, OptionGroup::model, OptionGroup::episodes,

@@ -1,5 +1,7 @@
 #include "tools/reproduce_plan.h"
 
+#include <algorithm>
+#include <charconv>
 #include <set>
 
 #include "engine/check.h"
@@ -29,7 +31,8 @@ Assignments quick_settings() {
 
 class Planner {
  public:
-  explicit Planner(const ReproduceOptions& options) : options_(options) {
+  explicit Planner(const ReproduceOptions& options)
+      : options_(options), flags_(options.flags), folder_(options.out) {
     if (options.quick) defaults_ = quick_settings();
     last_words_ = {"--json"};
     if (options.quiet) last_words_.emplace_back("--quiet");
@@ -44,17 +47,17 @@ class Planner {
     if (target == "fig7") histogram("lsed", "lsed:4:0.01", "0,50,100");
     if (target == "fig8") sweep();
     if (target == "fig9") curves();
-    if (target == "table1") table();
+    if (target == "table1") tables();
     return std::move(steps_);
   }
 
  private:
-  std::string out(const std::string& name) const { return (options_.out / name).string(); }
+  std::string out(const std::string& name) const { return (folder_ / name).string(); }
 
   /// The given options that say where to compute; they may change from call to call.
   Words device_words() const {
     Assignments device;
-    for (const Assignment& flag : options_.flags) {
+    for (const Assignment& flag : flags_) {
       if (flag.option->group == OptionGroup::device && flag.option->key != "seed") {
         device.push_back(flag);
       }
@@ -63,7 +66,11 @@ class Planner {
   }
 
   void add(const std::string& name, const Words& arguments) {
-    steps_.push_back({name, joined({arguments, last_words_}), options_.out / (name + ".json")});
+    steps_.push_back({.name = name,
+                      .arguments = joined({arguments, last_words_}),
+                      .result = folder_ / (name + ".json"),
+                      .seed = seed_});
+    if (seed_) steps_.back().name += fmt::format(", seed {}", *seed_);
   }
 
   std::string preset(const std::string& metric, const std::string& shot = "1") const {
@@ -73,18 +80,18 @@ class Planner {
 
   void histogram(const char* metric, const char* metrics, const char* at) {
     add("hist", joined({{"grad-hist", "--preset", preset(metric), "--metric", metrics, "--at", at},
-                        option_words({}, options_.flags),
+                        option_words({}, flags_),
                         {"--out", out("hist")}}));
-    steps_.back().scratch = options_.out / "hist";
+    steps_.back().scratch = folder_ / "hist";
   }
 
-  Words train_options() const { return option_words(defaults_, options_.flags); }
+  Words train_options() const { return option_words(defaults_, flags_); }
 
   void train(const std::string& name, const std::string& its_preset) {
     add("train-" + name,
         joined({{"train", "--preset", its_preset}, train_options(), {"--out", out(name)}}));
     ReproduceStep& step = steps_.back();
-    step.run = options_.out / name;
+    step.run = folder_ / name;
     step.resume = joined({{"train", "--resume", out(name)}, device_words(), last_words_});
   }
 
@@ -115,7 +122,23 @@ class Planner {
     }
   }
 
+  /// Once, or for each of the seeds.
+  void tables() {
+    if (options_.seeds.empty()) table();
+    for (const std::int64_t seed : options_.seeds) {
+      const std::string text = std::to_string(seed);
+      seed_ = seed;
+      folder_ = options_.out / ("seed-" + text);
+      flags_ = options_.flags;
+      flags_.push_back(assignment("seed", text.c_str()));
+      table();
+    }
+  }
+
   const ReproduceOptions& options_;
+  Assignments flags_;                 ///< of the steps that are being added,
+  std::filesystem::path folder_;      ///< their folder,
+  std::optional<std::int64_t> seed_;  ///< and their seed of several
   Assignments defaults_;
   Words last_words_;
   std::vector<ReproduceStep> steps_;
@@ -152,6 +175,40 @@ const ReproduceTarget& find_reproduce_target(const std::string& name) {
   }
   throw UsageError(fmt::format("unknown target '{}'; use one of {} (did you mean {}?)", name,
                                fmt::join(names, ", "), nearest(name, names)));
+}
+
+std::vector<std::int64_t> parse_seeds(const std::string& text) {
+  constexpr std::int64_t kMostSeeds = 1000;
+  std::vector<std::int64_t> seeds;
+  const char* at = text.data();
+  const char* const last = at + text.size();
+  const auto refuse_unless = [&](bool good, const std::string& why) {
+    PROTOLITH_CHECK_USAGE(good, "--seeds '{}': {}; give numbers of at least 0, as 1,2,5 or 1:5",
+                          text, why);
+  };
+  const auto number = [&] {
+    std::int64_t value = -1;
+    const auto [end, error] = std::from_chars(at, last, value);
+    refuse_unless(error == std::errc() && value >= 0,
+                  fmt::format("no number at '{}'", std::string(at, last)));
+    at = end;
+    return value;
+  };
+  for (bool more = true; more; more = at != last && *at++ == ',') {
+    const std::int64_t first = number();
+    const bool range = at != last && *at == ':';
+    if (range) ++at;
+    const std::int64_t end = range ? number() : first;
+    refuse_unless(end >= first && end - first < kMostSeeds,
+                  fmt::format("{}:{} is no range of 1 to {} seeds", first, end, kMostSeeds));
+    for (std::int64_t seed = first; seed <= end; ++seed) {
+      refuse_unless(std::find(seeds.begin(), seeds.end(), seed) == seeds.end(),
+                    fmt::format("{} is there twice", seed));
+      seeds.push_back(seed);
+    }
+    refuse_unless(at == last || *at == ',', fmt::format("'{}' is left", std::string(at, last)));
+  }
+  return seeds;
 }
 
 std::vector<ReproduceStep> reproduce_steps(const ReproduceOptions& options) {

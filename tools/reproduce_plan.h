@@ -1,7 +1,9 @@
 // Which `protolith` commands make up a figure or table of the paper.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +28,8 @@ struct ReproduceOptions {
   bool quick = false;
   bool quiet = false;  ///< no progress of the commands
   std::filesystem::path out;
-  Assignments flags = {};  ///< train's options that were given
+  Assignments flags = {};                ///< train's options that were given
+  std::vector<std::int64_t> seeds = {};  ///< table1: made for each, in folders of their own
 };
 
 /// One command of a target. It is finished when `result`, a file of its stdout, is there.
@@ -34,10 +37,15 @@ struct ReproduceStep {
   std::string name;                    ///< "train-sed", unique in the target
   std::vector<std::string> arguments;  ///< without the program
   std::filesystem::path result;
-  std::vector<std::string> resume = {};  ///< the arguments that continue it, where it trains
-  std::filesystem::path run = {};        ///< its run folder, where it trains
-  std::filesystem::path scratch = {};    ///< its own folder, removed before it begins anew
+  std::vector<std::string> resume = {};   ///< the arguments that continue it, where it trains
+  std::filesystem::path run = {};         ///< its run folder, where it trains
+  std::filesystem::path scratch = {};     ///< its own folder, removed before it begins anew
+  std::optional<std::int64_t> seed = {};  ///< of options.seeds
 };
+
+/// Seeds as --seeds has them: "1,2,5" or "1:5", both ends included, or both. Throws UsageError that
+/// names what is wrong.
+std::vector<std::int64_t> parse_seeds(const std::string& text);
 
 /// The kind of the data that --data names; "" without it.
 std::string data_kind(const ReproduceOptions& options);

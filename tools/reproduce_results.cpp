@@ -6,17 +6,12 @@
 #include "engine/check.h"
 #include "engine/file.h"
 #include "tools/loss_curves.h"
+#include "tools/reproduce_table.h"
 #include "tools/run_folder.h"
 #include "tools/settings_file.h"
 
 namespace protolith {
 namespace {
-
-/// Test accuracies of Shen & Liu, table 1, Omniglot 20-way.
-struct PaperAccuracy {
-  double sed, lsed;
-};
-const std::map<int, PaperAccuracy> kPaperOmniglot = {{1, {0.9514, 0.9565}}, {5, {0.9854, 0.9870}}};
 
 /// The share of derivatives below 1e-5 and the share inside (1e-3, 1 - 1e-3) in an independent run
 /// of the Omniglot protocol in PyTorch; where it was measured.
@@ -29,14 +24,6 @@ const PyTorchShares kPyTorchOmniglot[] = {{"sed", 0, 0.88, 0.055},
                                           {"sed", 8, 0.43, std::nullopt},
                                           {"sed", 16, 0.11, std::nullopt},
                                           {"lsed:0:0.01", 0, std::nullopt, 1.0}};
-
-/// A number of a step's result. Throws Error naming what is missing.
-double number(const nlohmann::json& object, const char* key) {
-  const auto found = object.find(key);
-  PROTOLITH_CHECK(found != object.end() && (found->is_number() || found->is_null()),
-                  "a result lacks the number '{}': {}", key, object.dump());
-  return found->is_null() ? std::numeric_limits<double>::quiet_NaN() : found->get<double>();
-}
 
 /// What the numbers are not.
 std::string caveats(const ReproduceOptions& options, const std::vector<ReproduceStep>& steps) {
@@ -56,14 +43,6 @@ std::string caveats(const ReproduceOptions& options, const std::vector<Reproduce
         "episodes; LSED passes it later.\n";
   }
   return text;
-}
-
-std::string percent(double share) {
-  return fmt::format("{:.2f}", 100 * share);
-}
-
-std::string percent(double mean, double ci95) {
-  return fmt::format("{:.2f} +- {:.2f}", 100 * mean, 100 * ci95);
 }
 
 // --- fig2 ---
@@ -201,37 +180,12 @@ ReproduceResult curve_result(const ReproduceOptions& options,
   return result;
 }
 
-// --- table1 ---
-
-ReproduceResult table_result(const ReproduceOptions& options,
-                             const std::vector<ReproduceStep>& steps) {
-  std::map<int, nlohmann::json> by_shot;
-  nlohmann::json rows = nlohmann::json::array();
-  for (const ReproduceStep& step : steps) {
-    if (!step.run.empty()) continue;
-    nlohmann::json row = read_json_file(step.result);
-    const int shot = static_cast<int>(number(row, "shot"));
-    const auto paper = kPaperOmniglot.find(shot);
-    if (paper != kPaperOmniglot.end()) {
-      row["paper_sed"] = paper->second.sed;
-      row["paper_lsed"] = paper->second.lsed;
-    }
-    rows.push_back(row);
-    by_shot[shot] = std::move(row);
-  }
-  const ReproduceResult result{table1_markdown(by_shot), {{"rows", rows}}};
-  write_file_atomically(options.out / "table1.md", result.text);
-  write_file_atomically(options.out / "table1.csv", table1_csv(by_shot));
-  write_file_atomically(options.out / "table1.json", result.numbers.dump(2) + "\n");
-  return result;
-}
-
 ReproduceResult target_result(const ReproduceOptions& options,
                               const std::vector<ReproduceStep>& steps) {
   if (options.target == "fig2") return loss_curve_result(options);
   if (options.target == "fig8") return sweep_result(options, steps.at(0));
   if (options.target == "fig9") return curve_result(options, steps);
-  if (options.target == "table1") return table_result(options, steps);
+  if (options.target == "table1") return table1_result(options, steps);
   return histogram_result(options, steps.at(0));
 }
 
@@ -242,43 +196,6 @@ ReproduceResult reproduce_result(const ReproduceOptions& options,
   ReproduceResult result = target_result(options, steps);
   result.text += caveats(options, steps);
   return result;
-}
-
-std::string table1_markdown(const std::map<int, nlohmann::json>& by_shot) {
-  std::string text =
-      "| test accuracy, % | SED | LSED, s = 0, r = 0.01 | LSED - SED, paired | paper: SED | LSED | "
-      "LSED - SED |\n|---|---|---|---|---|---|---|\n";
-  for (const auto& [shot, row] : by_shot) {
-    text += fmt::format("| {}-way {}-shot | {} | {} | {:+.2f} +- {:.2f} ", number(row, "way"), shot,
-                        percent(number(row, "accuracy"), number(row, "ci95")),
-                        percent(number(row, "other_accuracy"), number(row, "other_ci95")),
-                        100 * number(row, "difference"), 100 * number(row, "difference_ci95"));
-    const auto paper = kPaperOmniglot.find(shot);
-    text += paper == kPaperOmniglot.end()
-                ? "| | | |\n"
-                : fmt::format("| {} | {} | {:+.2f} |\n", percent(paper->second.sed),
-                              percent(paper->second.lsed),
-                              100 * (paper->second.lsed - paper->second.sed));
-  }
-  return text;
-}
-
-std::string table1_csv(const std::map<int, nlohmann::json>& by_shot) {
-  std::string text =
-      "shot,sed_accuracy,sed_ci95,lsed_accuracy,lsed_ci95,difference,difference_ci95,"
-      "paper_sed,paper_lsed\n";
-  for (const auto& [shot, row] : by_shot) {
-    text += fmt::format("{}", shot);
-    for (const char* key :
-         {"accuracy", "ci95", "other_accuracy", "other_ci95", "difference", "difference_ci95"}) {
-      text += fmt::format(",{}", number(row, key));
-    }
-    const auto paper = kPaperOmniglot.find(shot);
-    text += paper == kPaperOmniglot.end()
-                ? ",,\n"
-                : fmt::format(",{},{}\n", paper->second.sed, paper->second.lsed);
-  }
-  return text;
 }
 
 }  // namespace protolith

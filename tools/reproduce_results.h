@@ -2,7 +2,6 @@
 // numbers beside ours.
 #pragma once
 
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -22,9 +21,5 @@ struct ReproduceResult {
 /// a file that lacks what it should hold.
 ReproduceResult reproduce_result(const ReproduceOptions& options,
                                  const std::vector<ReproduceStep>& steps);
-
-/// Table 1 as Markdown and as CSV, from the results of `eval SED --compare LSED` by shot.
-std::string table1_markdown(const std::map<int, nlohmann::json>& by_shot);
-std::string table1_csv(const std::map<int, nlohmann::json>& by_shot);
 
 }  // namespace protolith

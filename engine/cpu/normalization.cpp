@@ -12,10 +12,6 @@
 namespace protolith {
 namespace {
 
-cpu::ImageExtents image_extents(const Shape& s) {
-  return {s[0], s[1], s[2], s[3]};
-}
-
 /// scale and shift of (x - mean) * inv_std * gamma + beta.
 std::pair<Tensor, Tensor> scale_shift(Backend& backend, const Tensor& gamma, const Tensor& beta,
                                       const BatchStatistics& statistics) {

@@ -28,10 +28,6 @@ std::unique_ptr<CudaContext> make_context(const Tensor& x, const Tensor& convolv
   return context;
 }
 
-ImageExtents image_extents(const Shape& s) {
-  return {s[0], s[1], s[2], s[3]};
-}
-
 }  // namespace
 
 ConvBlockForward CudaBackend::finish_by_cudnn(const Tensor& x, Tensor convolved,

@@ -7,13 +7,6 @@
 #include "kernels/cuda/relu.h"
 
 namespace protolith {
-namespace {
-
-ImageExtents image_extents(const Shape& s) {
-  return {s[0], s[1], s[2], s[3]};
-}
-
-}  // namespace
 
 Tensor CudaBackend::reduction_scratch(std::int64_t rows, std::int64_t channels) {
   return empty({static_cast<std::int64_t>(cuda::batch_norm_scratch_bytes(rows, channels))},

@@ -60,19 +60,6 @@ Shape shape_of(const reference::Extents& extents) {
   return {extents.images, extents.height, extents.width, extents.channels};
 }
 
-double relative_error(const Array& got, const Array& want) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  if (got.size() != want.size()) return kInfinity;
-  double difference = 0.0, norm = 0.0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    if (std::isnan(got[i]) != std::isnan(want[i])) return kInfinity;
-    if (std::isnan(got[i]) || got[i] == want[i]) continue;
-    difference += (got[i] - want[i]) * (got[i] - want[i]);
-  }
-  for (const double value : want) norm += std::isnan(value) ? 0.0 : value * value;
-  return difference == 0.0 ? 0.0 : std::sqrt(difference / norm);
-}
-
 void check_close(const Array& got, const Array& want, double tolerance, const std::string& what) {
   CAPTURE(what);
   REQUIRE(got.size() == want.size());

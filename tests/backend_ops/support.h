@@ -16,6 +16,7 @@ namespace protolith::test {
 
 using reference::Array;
 using reference::Bytes;
+using reference::relative_error;
 
 /// f32's unit roundoff, the largest relative error of one rounding.
 inline constexpr double kRoundoff = 0x1p-24;
@@ -48,8 +49,6 @@ Array download(Backend& backend, const Tensor& tensor);
 Bytes download_bytes(Backend& backend, const Tensor& tensor);
 Shape shape_of(const reference::Extents& extents);
 
-/// |got - want| / |want| in the 2-norm; infinite when the sizes or the places of NaNs differ.
-double relative_error(const Array& got, const Array& want);
 /// Checks that relative_error(got, want) <= tolerance.
 void check_close(const Array& got, const Array& want, double tolerance, const std::string& what);
 /// Checks |got - want| <= bound, element by element.

@@ -16,12 +16,15 @@
 #include <vector>
 
 #include "kernels/cpu/isa.h"
+#include "tests/reference/array.h"
 
 namespace protolith::test {
 
 /// Half the distance between 1 and the next f32: the relative error of one rounding.
 inline constexpr double kRounding = 0x1p-24;
 inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+using reference::relative_error;
 
 using Floats = std::vector<float>;
 
@@ -51,18 +54,6 @@ inline Floats floats(std::int64_t count) {
 
 inline std::vector<double> doubles(const Floats& values) {
   return {values.begin(), values.end()};
-}
-
-/// |got - want| / |want| in the 2-norm.
-inline double relative_error(const Floats& got, const std::vector<double>& want) {
-  REQUIRE(got.size() == want.size());
-  double difference = 0.0, norm = 0.0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    const double error = static_cast<double>(got[i]) - want[i];
-    difference += error * error;
-    norm += want[i] * want[i];
-  }
-  return difference == 0.0 ? 0.0 : std::sqrt(difference / norm);
 }
 
 /// Equal bits, NaN included (any NaN equals any other).

@@ -9,8 +9,11 @@
 
 #include "engine/backend.h"
 #include "engine/safetensors.h"
+#include "tests/reference/array.h"
 
 namespace protolith::test {
+
+using reference::relative_error;
 
 inline constexpr std::int64_t kGoldenSide = 28;
 inline constexpr std::int64_t kWhole = 1024;  ///< tensors up to this many elements are not sampled
@@ -47,17 +50,6 @@ class Golden {
  private:
   SafeTensors file_;
 };
-
-/// |got - want| / |want|, 2-norms.
-inline double relative_error(const std::vector<double>& got, const std::vector<double>& want) {
-  REQUIRE(got.size() == want.size());
-  double difference = 0.0, norm = 0.0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    difference += (got[i] - want[i]) * (got[i] - want[i]);
-    norm += want[i] * want[i];
-  }
-  return std::sqrt(difference / norm);
-}
 
 inline std::vector<double> to_doubles(Backend& backend, const Tensor& tensor) {
   const Tensor host = backend.to_host(tensor);

@@ -3,8 +3,10 @@
 // backend is compared with them, and they are compared with finite differences.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace protolith::reference {
@@ -33,6 +35,23 @@ struct Extents {
 /// The flat index of element (row, column) of a matrix with `columns` columns.
 inline std::size_t at(std::int64_t row, std::int64_t columns, std::int64_t column) {
   return static_cast<std::size_t>(row * columns + column);
+}
+
+/// |got - want| / |want| in the 2-norm; elements that are equal, infinite ones too, do not differ.
+/// Infinite when the sizes or the places of NaNs differ.
+template <class T>
+double relative_error(const std::vector<T>& got, const Array& want) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  if (got.size() != want.size()) return kInfinity;
+  double difference = 0.0, norm = 0.0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const auto value = static_cast<double>(got[i]);
+    if (std::isnan(value) != std::isnan(want[i])) return kInfinity;
+    if (std::isnan(value)) continue;
+    norm += want[i] * want[i];
+    if (value != want[i]) difference += (value - want[i]) * (value - want[i]);
+  }
+  return difference == 0.0 ? 0.0 : std::sqrt(difference / norm);
 }
 
 }  // namespace protolith::reference

@@ -1,11 +1,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "engine/check.h"
 #include "tests/tools/program.h"
-#include "tools/reproduce_results.h"
+#include "tools/reproduce_table.h"
 
 namespace protolith::testing {
 namespace {
@@ -108,18 +109,102 @@ TEST_CASE("flags go to the commands that take them, over --quick's own") {
 }
 
 TEST_CASE("table 1 has ours and the paper's beside") {
-  const std::map<int, nlohmann::json> by_shot{{1, comparison(0.95, 0.9562)},
-                                              {5, comparison(0.985, 0.9871)}};
-  const std::string table = table1_markdown(by_shot);
+  nlohmann::json one = comparison(0.95, 0.9562), five = comparison(0.985, 0.9871);
+  one["paper_sed"] = 0.9514;
+  one["paper_lsed"] = 0.9565;
+  five["shot"] = 5;
+  const std::string table = table1_markdown({one, five});
   CHECK(contains(table,
                  "| 20-way 1-shot | 95.00 +- 0.16 | 95.62 +- 0.15 | +0.62 +- 0.10 | 95.14 | 95.65 "
                  "| +0.51 |\n"));
-  CHECK(contains(table, "| 98.54 | 98.70 | +0.16 |\n"));
-  CHECK(contains(table1_csv(by_shot), "\n1,0.95,0.0016,0.9562,0.0015,"));
-  CHECK(contains(table1_csv(by_shot), ",0.9514,0.9565\n5,"));
-  nlohmann::json broken = comparison(0.9, 0.9);
-  broken.erase("difference");
-  CHECK_THROWS_WITH_AS(table1_markdown({{1, broken}}), doctest::Contains("difference"), Error);
+  CHECK(
+      contains(table, "| 20-way 5-shot | 98.50 +- 0.16 | 98.71 +- 0.15 | +0.21 +- 0.10 | | | |\n"));
+  CHECK(contains(table1_csv({one, five}), "\n1,,0.95,0.0016,0.9562,0.0015,"));
+  CHECK(contains(table1_csv({one, five}), ",0.9514,0.9565\n5,,"));
+  CHECK(table1_means({one, five}).empty());
+  one.erase("difference");
+  CHECK_THROWS_WITH_AS(table1_markdown({one}), doctest::Contains("difference"), Error);
+}
+
+TEST_CASE("the mean over seeds has Student's interval") {
+  Table1Rows rows;
+  for (const int seed : {1, 2, 3, 4, 5}) {
+    rows.push_back(comparison(0.94 + 0.002 * seed, 0.96));
+    rows.back()["seed"] = seed;
+  }
+  // SED: deviations -4, -2, 0, 2, 4 thousandths: s = sqrt(10), t = 2.776 for 4 degrees of freedom.
+  const Table1Rows means = table1_means(rows);
+  REQUIRE(means.size() == 1);
+  CHECK(means[0]["seeds"] == 5);
+  CHECK(means[0]["accuracy"].get<double>() == doctest::Approx(0.946).epsilon(1e-12));
+  const double half = 2.776 * 1e-3 * std::sqrt(10.0) / std::sqrt(5.0);
+  CHECK(means[0]["ci95"].get<double>() == doctest::Approx(half).epsilon(1e-9));
+  CHECK(means[0]["other_ci95"].get<double>() < 1e-12);
+  CHECK(means[0]["difference"].get<double>() == doctest::Approx(0.014).epsilon(1e-12));
+  CHECK(means[0]["difference_ci95"].get<double>() == doctest::Approx(half).epsilon(1e-9));
+  const std::string table = table1_markdown(rows);
+  CHECK(contains(table, "| 20-way 1-shot, seed 5 | 95.00 +- 0.16 |"));
+  CHECK(contains(table,
+                 "| 20-way 1-shot, mean of 5 seeds | 94.60 +- 0.39 | 96.00 +- 0.00 | +1.40 "
+                 "+- 0.39 |"));
+  CHECK(contains(table1_csv(rows), "\n1,5,0.95,"));
+  // Beyond the table of quantiles: 31 seeds, t = 2.042.
+  rows.clear();
+  for (int seed = 0; seed < 31; ++seed) rows.push_back(comparison(seed % 2 == 0 ? 0.9 : 0.8, 0.9));
+  const double mean = (16 * 0.9 + 15 * 0.8) / 31;
+  const double squares = 16 * std::pow(0.9 - mean, 2) + 15 * std::pow(0.8 - mean, 2);
+  CHECK(table1_means(rows)[0]["ci95"].get<double>() ==
+        doctest::Approx(2.042 * std::sqrt(squares / 30 / 31)).epsilon(2e-3));
+}
+
+TEST_CASE("table 1 of several seeds: the commands of each, in its own folder") {
+  const auto steps = reproduce_steps(
+      {.target = "table1", .out = "out", .flags = {flag("data", "omniglot:x")}, .seeds = {2, 7}});
+  REQUIRE(steps.size() == 12);
+  CHECK(step_line(steps[7]) ==
+        "protolith train --preset omniglot-20w1s-lsed --data omniglot:x --seed 7 --out "
+        "out/seed-7/lsed-1shot --json > out/seed-7/train-lsed-1shot.json");
+  CHECK(step_line(steps[5]) ==
+        "protolith eval out/seed-2/sed-5shot --compare out/seed-2/lsed-5shot --json > "
+        "out/seed-2/eval-5shot.json");
+  CHECK(steps[5].name == "eval-5shot, seed 2");
+  CHECK(steps[5].seed == 2);
+  CHECK(steps[7].resume == words("train --resume out/seed-7/lsed-1shot --json"));
+}
+
+TEST_CASE("seeds are a list with ranges") {
+  using Seeds = std::vector<std::int64_t>;
+  CHECK(parse_seeds("3") == Seeds{3});
+  CHECK(parse_seeds("1:3,0,9:9") == Seeds{1, 2, 3, 0, 9});
+  const std::pair<const char*, const char*> wrong[] = {
+      {"", "no number at ''"},          {"1,", "no number at ''"},
+      {"-1", "no number at '-1'"},      {"1:3,2", "2 is there twice"},
+      {"5:1", "5:1 is no range"},       {"1:2:3", "':3' is left"},
+      {"1 2", "' 2' is left"},          {"x", "no number at 'x'"},
+      {"0:1000", "0:1000 is no range"}, {"99999999999999999999", "no number at '9999"}};
+  for (const auto& [text, message] : wrong) {
+    CHECK_THROWS_WITH_AS(parse_seeds(text), doctest::Contains(message), UsageError);
+  }
+}
+
+TEST_CASE("table 1 of several seeds grows in one folder") {
+  const TemporaryFolder folder;
+  const std::string command = "reproduce table1 " + kSmall + "--episodes 5 --out table --seeds ";
+  json_of(run_program(command + "4 --json", folder.path()));
+  const ProgramResult two = run_program(command + "4:5", folder.path());
+  REQUIRE_MESSAGE(two.code == 0, two.errors);
+  CHECK(contains(two.errors, "train-sed-1shot, seed 4: already done"));
+  CHECK(contains(two.output, "| 5-way 1-shot, seed 5 |"));
+  CHECK(contains(two.output, "| 5-way 5-shot, mean of 2 seeds |"));
+  CHECK(contains(two.output, "Student's"));
+  const nlohmann::json table = nlohmann::json::parse(slurp(folder / "table/table1.json"));
+  REQUIRE(table["rows"].size() == 4);
+  REQUIRE(table["means"].size() == 2);
+  CHECK(table["rows"][0]["accuracy"] != table["rows"][2]["accuracy"]);
+  CHECK(table["means"][0]["accuracy"].get<double>() ==
+        doctest::Approx((table["rows"][0]["accuracy"].get<double>() +
+                         table["rows"][2]["accuracy"].get<double>()) /
+                        2));
 }
 
 TEST_CASE("table 1 from training to text; a second call only reads; other settings are refused") {
@@ -135,6 +220,7 @@ TEST_CASE("table 1 from training to text; a second call only reads; other settin
   CHECK(contains(result.errors, "epoch 2: 10 episodes"));  // the commands' progress
   CHECK(contains(result.output, slurp(folder / "table/table1.md")));
   CHECK(contains(slurp(folder / "table/table1.csv"), ",0.9854,0.987\n"));
+  CHECK_FALSE(contains(result.output, "Student's"));
   const nlohmann::json rows = nlohmann::json::parse(slurp(folder / "table/table1.json"))["rows"];
   REQUIRE(rows.size() == 2);
   const nlohmann::json scored =
@@ -239,6 +325,9 @@ TEST_CASE("reproduce's wrong usage says what to do") {
       {"table1", 2, "--data omniglot:FOLDER"},
       {"table1 --data omniglott:x", 2, "omniglott"},
       {"table1 --data synthetic --episodes -1", 2, "--episodes -1"},
+      {"table1 --data synthetic --seeds 1:x", 2, "--seeds '1:x': no number at 'x'"},
+      {"table1 --data synthetic --seeds 1,2 --seed 3", 2, "exclude each other"},
+      {"fig9 --data synthetic --seeds 1,2", 2, "fig9 takes --seed"},
       {"table1 --data omniglot:nowhere --out x", 1, "train-sed-1shot"},
   };
   for (const Case& c : cases) {
