@@ -69,10 +69,50 @@ void check_png(std::span<const std::byte> bytes, const std::string& name) {
   }
 }
 
+bool is_bmp(std::span<const std::byte> bytes) {
+  return bytes.size() >= 2 && bytes[0] == std::byte{'B'} && bytes[1] == std::byte{'M'};
+}
+
+/// What a file says of itself, found without stb_image, which keeps to itself what it refuses.
+struct Header {
+  const char* format;
+  std::int64_t width = 0;  ///< pixels; 0 where they are not found
+  std::int64_t height = 0;
+  int orientation = 1;
+};
+
+Header read_png_header(std::span<const std::byte> bytes, const std::string& name) {
+  constexpr std::size_t kType = 12, kWidth = 16, kHeight = 20, kEnd = 24;
+  check_png(bytes, name);
+  Header header{"PNG"};
+  if (bytes.size() >= kEnd && std::memcmp(bytes.data() + kType, "IHDR", 4) == 0) {
+    header.width = big_endian(bytes.subspan(kWidth));
+    header.height = big_endian(bytes.subspan(kHeight));
+  }
+  return header;
+}
+
+Header read_jpeg_header(std::span<const std::byte> bytes, const std::string& name) {
+  const JpegMarkers markers = scan_jpeg(bytes, name);
+  return {"JPEG", markers.width, markers.height, exif_orientation(markers.exif)};
+}
+
 /// stb_image would look further for a JPEG's start than is_jpeg(), past what scan_jpeg() checks.
-bool is_known(std::span<const std::byte> bytes) {
-  const bool bmp = bytes.size() >= 2 && bytes[0] == std::byte{'B'} && bytes[1] == std::byte{'M'};
-  return is_png(bytes) || is_jpeg(bytes) || bmp;
+Header read_header(std::span<const std::byte> bytes, const std::string& name) {
+  if (is_png(bytes)) return read_png_header(bytes, name);
+  if (is_jpeg(bytes)) return read_jpeg_header(bytes, name);
+  PROTOLITH_CHECK(is_bmp(bytes), "{}: not a PNG, JPEG or BMP image ({} bytes; unknown image type)",
+                  name, bytes.size());
+  return {"BMP"};
+}
+
+void check_sides(const char* format, std::int64_t width, std::int64_t height,
+                 const std::string& name) {
+  static_assert(kMaxImageSide == STBI_MAX_DIMENSIONS);
+  PROTOLITH_CHECK(
+      std::max(width, height) <= kMaxImageSide,
+      "{}: a {} of {}x{} pixels is larger than the {}x{} that are read; make it smaller", name,
+      format, width, height, kMaxImageSide, kMaxImageSide);
 }
 
 struct StbFree {
@@ -83,11 +123,8 @@ struct StbFree {
 
 DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channels,
                           const std::string& name, std::int64_t max_pixels) {
-  PROTOLITH_CHECK(is_known(bytes),
-                  "{}: not a PNG, JPEG or BMP image ({} bytes; unknown image type)", name,
-                  bytes.size());
-  if (is_png(bytes)) check_png(bytes, name);
-  const int orientation = is_jpeg(bytes) ? exif_orientation(scan_jpeg(bytes, name)) : 1;
+  const Header header = read_header(bytes, name);
+  check_sides(header.format, header.width, header.height, name);
   constexpr std::size_t kMaxBytes = std::size_t{1} << 30;  // stb_image counts in int
   PROTOLITH_CHECK(bytes.size() <= kMaxBytes, "{}: {} MiB is too much for one image", name,
                   bytes.size() >> 20);
@@ -98,11 +135,14 @@ DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channel
   int stored_channels = 0;
   PROTOLITH_CHECK(
       stbi_info_from_memory(data, size, &image.width, &image.height, &stored_channels) != 0,
-      "{}: not a PNG, JPEG or BMP image ({} bytes; {})", name, bytes.size(), stbi_failure_reason());
+      "{}: the {} is of a kind that is not read, or its header is damaged; save it again as an "
+      "ordinary PNG or JPEG",
+      name, header.format);
   // A BMP whose rows lie from top to bottom says so by a height below 0.
   const std::int64_t height = std::abs(std::int64_t{image.height});
   PROTOLITH_CHECK(image.width > 0 && height > 0, "{}: an image of {}x{} pixels has none", name,
                   image.width, height);
+  check_sides(header.format, image.width, height, name);  // a BMP's were not known before
   PROTOLITH_CHECK(image.width * height <= max_pixels, "{}: {}x{} pixels, at most {} are accepted",
                   name, image.width, height, max_pixels);
   const std::unique_ptr<stbi_uc, StbFree> pixels(
@@ -112,7 +152,7 @@ DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channel
                             static_cast<std::size_t>(image.height) *
                             static_cast<std::size_t>(channels);
   image.pixels.assign(pixels.get(), pixels.get() + count);
-  apply_orientation(image, orientation);
+  apply_orientation(image, header.orientation);
   return image;
 }
 

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <limits>
 #include <map>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 
@@ -45,8 +46,8 @@ class Decoder {
     }
   }
 
-  /// Members come one after another, are collected and decoded a batch at a time. Throws Error when
-  /// the archive is damaged.
+  /// Members come one after another, are collected and decoded a batch at a time; each fills one
+  /// image, and two of one name must not fill the same. Throws Error when the archive is damaged.
   void decode_archive(const std::filesystem::path& archive, const std::vector<std::size_t>& jobs) {
     std::unordered_map<std::string, std::size_t> job_of;
     for (const std::size_t job : jobs) job_of.emplace(jobs_[job].file->path, job);
@@ -65,10 +66,11 @@ class Decoder {
         [&](const std::string& path, std::vector<std::byte> bytes) {
           constexpr std::size_t kBatchBytes = std::size_t{1} << 24;
           batch_bytes += bytes.size();
-          batch.emplace_back(job_of.at(path), std::move(bytes));
+          batch.emplace_back(job_of.extract(path).mapped(), std::move(bytes));
           if (batch_bytes >= kBatchBytes) flush();
         });
     flush();
+    note_missed(jobs);
   }
 
   bool good(std::size_t job) const {
@@ -80,6 +82,15 @@ class Decoder {
   }
 
  private:
+  /// An image that nothing was written to must not pass for a picture.
+  void note_missed(const std::vector<std::size_t>& jobs) {
+    for (const std::size_t job : jobs) {
+      if (good(job) || !error(job).empty()) continue;
+      errors_[job] =
+          fmt::format("{}: not in the archive, or listed as two images", jobs_[job].file->name());
+    }
+  }
+
   template <class Bytes>
   void decode(std::size_t index, Bytes bytes) {
     const Job& job = jobs_[index];
@@ -155,10 +166,12 @@ bool names_archive(std::string_view file) {
 
 std::vector<std::filesystem::path> visible_entries(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
-  for (const std::filesystem::directory_entry& entry :
-       std::filesystem::directory_iterator(folder)) {
-    if (!entry.path().filename().string().starts_with('.')) found.push_back(entry.path());
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (!entry->path().filename().string().starts_with('.')) found.push_back(entry->path());
   }
+  PROTOLITH_CHECK(!error, "cannot read the folder {}: {}", folder.string(), error.message());
   std::sort(found.begin(), found.end());
   return found;
 }

@@ -46,7 +46,8 @@ bool names_image(std::string_view file);
 /// Whether the name ends in .zip, .tar, .tgz or .tar.SOMETHING.
 bool names_archive(std::string_view file);
 
-/// What a folder holds, in the order of the names; without those that start with a dot.
+/// What a folder holds, in the order of the names; without those that start with a dot. Throws
+/// Error naming the folder when it cannot be read.
 std::vector<std::filesystem::path> visible_entries(const std::filesystem::path& folder);
 
 /// A class of image files, in order.
@@ -59,8 +60,9 @@ struct FileClass {
 /// Lays out the classes, which come in the order of their splits, as contents.dataset's splits and
 /// images u8 [M, side, side, channels], and decodes every file into its place: fit_square, in
 /// parallel, archives in one pass with few of their members in memory at once. An unreadable file
-/// is a problem with `remedy`. Fills in the content hash and the
-/// pictures' normalisation. Throws UsageError on more images than 2^31 - 1.
+/// is a problem with `remedy`, and so is a member that its archive does not have, or that is asked
+/// for twice; of members of one name the first counts. Fills in the content hash and the pictures'
+/// normalisation. Throws UsageError on more images than 2^31 - 1.
 void decode_classes(const std::vector<FileClass>& classes, std::int32_t side, std::int32_t channels,
                     const std::string& remedy, ImageContents& contents);
 

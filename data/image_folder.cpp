@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "data/class_split.h"
@@ -43,10 +44,23 @@ struct Skipped {
   }
 };
 
-std::vector<FileRef> images_in(const fs::path& folder, Skipped& skipped) {
+/// What a folder holds; nothing, and a problem, when it cannot be read.
+std::optional<std::vector<fs::path>> entries_of(const fs::path& folder, ImageContents& contents) {
+  try {
+    return visible_entries(folder);
+  } catch (const Error& error) {
+    contents.problems.push_back({error.what(), "make it readable, or remove it"});
+    return std::nullopt;
+  }
+}
+
+/// A link that leads nowhere is an image that cannot be read, as who decodes it will say.
+std::vector<FileRef> images_among(const std::vector<fs::path>& entries, Skipped& skipped) {
   std::vector<FileRef> files;
-  for (const fs::path& entry : visible_entries(folder)) {
-    if (fs::is_regular_file(entry) && names_image(entry.filename().string())) {
+  for (const fs::path& entry : entries) {
+    std::error_code unresolved;
+    const bool file = fs::is_regular_file(entry, unresolved);
+    if ((file || unresolved) && names_image(entry.filename().string())) {
       files.push_back({{}, entry.string()});
     } else {
       skipped.add(entry);
@@ -55,25 +69,37 @@ std::vector<FileRef> images_in(const fs::path& folder, Skipped& skipped) {
   return files;
 }
 
+/// The class that `entry` is, be it with problems; nothing where it is no folder. A link that leads
+/// nowhere may have led to one.
+std::optional<FileClass> class_at(const fs::path& entry, Skipped& skipped,
+                                  ImageContents& contents) {
+  std::error_code unresolved;
+  if (!fs::is_directory(entry, unresolved) && !unresolved) {
+    skipped.add(entry);
+    return std::nullopt;
+  }
+  FileClass found{entry.filename().string(), Split::train, {}};
+  const auto entries = entries_of(entry, contents);
+  if (!entries) return found;
+  found.files = images_among(*entries, skipped);
+  if (found.files.empty()) {
+    contents.problems.push_back(
+        {fmt::format("class '{}' has no images: {}", found.name, entry.string()),
+         "add PNG, JPEG or BMP files, or remove the folder"});
+  }
+  return found;
+}
+
 /// The classes in the order of their names, not split yet.
 std::vector<FileClass> find_classes(const fs::path& folder, ImageContents& contents) {
   std::vector<FileClass> classes;
   Skipped skipped;
   std::size_t images = 0;
-  for (const fs::path& entry : visible_entries(folder)) {
-    if (!fs::is_directory(entry)) {
-      skipped.add(entry);
-      continue;
-    }
-    const std::string name = entry.filename().string();
-    FileClass c{name, Split::train, images_in(entry, skipped)};
-    images += c.files.size();
-    if (c.files.empty()) {
-      contents.problems.push_back(
-          {fmt::format("class '{}' has no images: {}", name, entry.string()),
-           "add PNG, JPEG or BMP files, or remove the folder"});
-    }
-    classes.push_back(std::move(c));
+  for (const fs::path& entry : entries_of(folder, contents).value_or(std::vector<fs::path>())) {
+    auto c = class_at(entry, skipped, contents);
+    if (!c) continue;
+    images += c->files.size();
+    classes.push_back(std::move(*c));
   }
   contents.recognised.push_back(
       fmt::format("{}: folder, {} classes, {} images", folder.string(), classes.size(), images));

@@ -21,6 +21,10 @@ std::uint8_t at(std::span<const std::byte> bytes, std::size_t i) {
   return static_cast<std::uint8_t>(bytes[i]);
 }
 
+std::size_t two_bytes(std::span<const std::byte> bytes, std::size_t i) {
+  return std::size_t{at(bytes, i)} << 8 | at(bytes, i + 1);
+}
+
 /// Markers that no length follows: restart markers and TEM.
 bool stands_alone(std::uint8_t marker) {
   return (marker >= 0xd0 && marker <= 0xd7) || marker == 0x01;
@@ -50,6 +54,27 @@ bool tables_fit(std::span<const std::byte> segment) {
   return true;
 }
 
+/// Whether a frame header follows (T.81, table B.1); F7 is that of JPEG-LS.
+bool starts_frame(std::uint8_t marker) {
+  constexpr std::uint8_t kReserved = 0xc8, kArithmeticTables = 0xcc, kJpegLs = 0xf7;
+  return marker == kJpegLs || (marker >= 0xc0 && marker <= 0xcf && marker != kHuffmanTables &&
+                               marker != kReserved && marker != kArithmeticTables);
+}
+
+/// Takes the size from a frame header, unless it is too short for one, as stb_image will say.
+void read_frame(std::uint8_t marker, std::span<const std::byte> header, const std::string& name,
+                JpegMarkers& found) {
+  constexpr std::uint8_t kProgressive = 0xc2;  // and below: baseline, extended; all by Huffman
+  constexpr std::size_t kSizes = 5;
+  if (header.size() < kSizes) return;
+  PROTOLITH_CHECK(marker <= kProgressive && at(header, 0) == 8,
+                  "{}: a JPEG of a kind that is not read (arithmetic coding, 12 bits and lossless "
+                  "are not); save it again as an ordinary one",
+                  name);
+  found.height = static_cast<std::int32_t>(two_bytes(header, 1));
+  found.width = static_cast<std::int32_t>(two_bytes(header, 3));
+}
+
 }  // namespace
 
 bool is_jpeg(std::span<const std::byte> bytes) {
@@ -57,22 +82,23 @@ bool is_jpeg(std::span<const std::byte> bytes) {
          at(bytes, 2) == 0xff;
 }
 
-std::span<const std::byte> scan_jpeg(std::span<const std::byte> bytes, const std::string& name) {
+JpegMarkers scan_jpeg(std::span<const std::byte> bytes, const std::string& name) {
   constexpr char kExif[] = {'E', 'x', 'i', 'f', '\0', '\0'};
-  std::span<const std::byte> exif;
+  JpegMarkers found;
   std::size_t scans = 0;
   for (std::size_t i = next_marker(bytes, 2); i < bytes.size(); i = next_marker(bytes, i)) {
     const std::uint8_t marker = at(bytes, i++);
-    if (marker == kEndOfImage && scans > 0) return exif;
+    if (marker == kEndOfImage && scans > 0) return found;
     if (stands_alone(marker)) continue;
     if (bytes.size() - i < 2) break;
-    const std::size_t length = std::size_t{at(bytes, i)} << 8 | at(bytes, i + 1);
+    const std::size_t length = two_bytes(bytes, i);
     if (length < 2 || length > bytes.size() - i) break;
     const auto segment = bytes.subspan(i + 2, length - 2);
-    if (marker == kApp1 && exif.empty() && segment.size() > sizeof(kExif) &&
+    if (marker == kApp1 && found.exif.empty() && segment.size() > sizeof(kExif) &&
         std::memcmp(segment.data(), kExif, sizeof(kExif)) == 0) {
-      exif = segment.subspan(sizeof(kExif));
+      found.exif = segment.subspan(sizeof(kExif));
     }
+    if (starts_frame(marker) && scans == 0) read_frame(marker, segment, name, found);
     PROTOLITH_CHECK(marker != kHuffmanTables || tables_fit(segment),
                     "{}: the JPEG is damaged: a Huffman table at byte {} does not fit its segment",
                     name, i);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string_view>
+#include <system_error>
 
 #include "data/archive.h"
 #include "engine/check.h"
@@ -29,14 +30,15 @@ std::optional<Split> split_named(std::string_view name, const std::string& endin
 
 std::optional<MiniImagenetPart> part_at(const fs::path& path) {
   const std::string name = path.filename().string();
-  if (fs::is_directory(path)) {
+  std::error_code unresolved;  // a link that leads nowhere is what it is named, and cannot be read
+  const bool folder = fs::is_directory(path, unresolved);
+  if (folder || unresolved) {
     if (name == "images") return MiniImagenetPart{Kind::images_folder, path};
     if (split_named(name)) return MiniImagenetPart{Kind::split_folder, path};
-  } else if (names_archive(name)) {
-    return MiniImagenetPart{Kind::archive, path};
-  } else if (split_named(name, ".csv")) {
-    return MiniImagenetPart{Kind::table, path};
   }
+  if (folder) return std::nullopt;
+  if (names_archive(name)) return MiniImagenetPart{Kind::archive, path};
+  if (split_named(name, ".csv")) return MiniImagenetPart{Kind::table, path};
   return std::nullopt;
 }
 
@@ -47,7 +49,7 @@ std::vector<MiniImagenetPart> parts_in(const fs::path& folder, bool look_below) 
   for (const fs::path& entry : visible_entries(folder)) {
     if (const auto part = part_at(entry)) {
       parts.push_back(*part);
-    } else if (fs::is_directory(entry)) {
+    } else if (std::error_code ignored; fs::is_directory(entry, ignored)) {
       folders.push_back(entry);
     }
   }
@@ -60,6 +62,15 @@ struct Table {
   Split split;
   std::string name;
   std::string text;
+};
+
+/// Where a table gives an image a class.
+struct Row {
+  const Table* table;
+  int line;
+  std::string label;
+
+  std::string text() const { return fmt::format("{} in {}, line {}", label, table->name, line); }
 };
 
 /// The cells of a line are walked, never gathered: a line of commas would make a table of them many
@@ -171,32 +182,47 @@ class Lister {
   }
 
   void resolve_tables() {
-    for (const Table& table : tables_) {
-      std::size_t lost = 0;
-      std::string example;
-      try {
-        read_rows(table, [&](int line, const std::string& file, const std::string& label) {
-          const auto found = flat_.find(file);
-          if (found == flat_.end()) {
-            if (lost++ == 0) example = fmt::format("line {}, images/{}", line, file);
-          } else {
-            add_image({table.split, label}, file, found->second);
-          }
-        });
-      } catch (const Error& error) {
-        problems_.push_back({error.what(),
-                             "a table has a first line 'filename,label' and a row per image: its "
-                             "file in images/, and its class as a WordNet number"});
-      }
-      if (lost > 0) {
-        problems_.push_back(
-            {fmt::format("{}: {} images are not there, the first: {}", table.name, lost, example),
-             "add them to the folder images beside the table"});
-      }
-    }
+    for (const Table& table : tables_) resolve(table);
   }
 
  private:
+  void resolve(const Table& table) {
+    std::size_t lost = 0, again = 0;
+    std::string first_lost, first_again;
+    try {
+      read_rows(table, [&](int line, const std::string& file, const std::string& label) {
+        const auto found = flat_.find(file);
+        if (found == flat_.end()) {
+          if (lost++ == 0) first_lost = fmt::format("line {}, images/{}", line, file);
+          return;
+        }
+        const Row row{&table, line, label};
+        const auto [other, added] = rows_.emplace(file, row);
+        if (added) {
+          add_image({table.split, label}, file, found->second);
+        } else if (again++ == 0) {
+          first_again = fmt::format("{} is {}, and {}", found->second.name(), other->second.text(),
+                                    row.text());
+        }
+      });
+    } catch (const Error& error) {
+      problems_.push_back({error.what(),
+                           "a table has a first line 'filename,label' and a row per image: its "
+                           "file in images/, and its class as a WordNet number"});
+    }
+    if (lost > 0) {
+      problems_.push_back(
+          {fmt::format("{}: {} images are not there, the first: {}", table.name, lost, first_lost),
+           "add them to the folder images beside the table"});
+    }
+    if (again > 0) {
+      problems_.push_back({fmt::format("{}: {} rows give an image a class for the second time, the "
+                                       "first: {}",
+                                       table.name, again, first_again),
+                           "an image is in one class, once: remove the row that is wrong"});
+    }
+  }
+
   /// Only the end of a path counts: SPLIT/WNID/FILE, images/FILE, SPLIT.csv.
   void add_archive(const fs::path& archive) {
     const auto is_table = [](const std::string& path) {
@@ -215,9 +241,14 @@ class Lister {
   }
 
   void add_folder(const fs::path& folder) {
-    if (!fs::is_directory(folder)) return;
-    for (const fs::path& file : visible_entries(folder))
-      add_file(file.string(), {{}, file.string()});
+    std::error_code unresolved;
+    if (!fs::is_directory(folder, unresolved) && !unresolved) return;
+    try {
+      for (const fs::path& file : visible_entries(folder))
+        add_file(file.string(), {{}, file.string()});
+    } catch (const Error& error) {  // the other folders are as good as before
+      problems_.push_back({error.what(), "make it readable, or remove it"});
+    }
   }
 
   void add_file(const fs::path& path, const FileRef& place) {
@@ -260,6 +291,7 @@ class Lister {
   std::vector<Problem>& problems_;
   std::map<std::string, FileRef> flat_;  // images/FILE, for tables to refer to
   std::vector<Table> tables_;
+  std::map<std::string, Row> rows_;  // by file, the first of each
   std::size_t images_ = 0, doubles_ = 0;
 };
 

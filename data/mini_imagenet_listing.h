@@ -31,8 +31,9 @@ struct MiniImagenetListing {
   std::vector<std::string> recognised;
 };
 
-/// Lists the parts' files, reading tables but no images. Archives that are damaged, tables that are
-/// wrong (a missing column, an image that is not there) and files that come twice are problems.
+/// Lists the parts' files, reading tables but no images. Archives that are damaged, folders that
+/// cannot be read, tables that are wrong (a missing column, an image that is not there, or is
+/// listed twice, in one class or two) and files that come twice are problems.
 MiniImagenetListing list_mini_imagenet(const std::vector<MiniImagenetPart>& parts,
                                        std::vector<Problem>& problems);
 

@@ -35,7 +35,8 @@ EntryState state_of(const struct stat& status) {
 void summarise(int parent, const char* name, const std::string& path, int depth,
                TreeSummary& summary) {
   const int descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  PROTOLITH_CHECK(descriptor >= 0, "cannot read the folder {}: {}", path, std::strerror(errno));
+  PROTOLITH_CHECK(descriptor >= 0, "cannot read the folder {}: {}; make it readable, or remove it",
+                  path, std::strerror(errno));
   const std::unique_ptr<DIR, CloseFolder> folder(fdopendir(descriptor));  // owns it from here on
   PROTOLITH_CHECK(folder != nullptr, "out of memory reading the folder {}", path);
   while (const dirent* entry = readdir(folder.get())) {

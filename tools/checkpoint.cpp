@@ -76,7 +76,7 @@ void save_model(const std::filesystem::path& path, const Conv4& model, const Che
 Checkpoint load_model(Backend& backend, const std::filesystem::path& path) {
   return with_file_name(path, [&] {
     const SafeTensors file = read_safetensors(path);
-    Checkpoint checkpoint{info_of(file), nullptr};
+    Checkpoint checkpoint{info_of(file), nullptr, !file.metadata.contains("protolith")};
     check_filters(file.tensors, checkpoint.info.encoder);
     checkpoint.model = std::make_unique<Conv4>(backend, checkpoint.info.encoder);
     checkpoint.model->load_state(file.tensors);

@@ -14,6 +14,7 @@ namespace protolith {
 struct Checkpoint {
   CheckpointInfo info;
   std::unique_ptr<Conv4> model;
+  bool bare = false;  ///< no metadata: the tensors' shapes say all that is known
 };
 
 /// Writes the model alone: PyTorch's keys and layout, the info as metadata. Atomic.

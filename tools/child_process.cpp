@@ -97,6 +97,8 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
+  void ask_to_end() const { kill(process_, SIGTERM); }
+
   int wait() {
     const int status = wait_for(std::exchange(process_, 0));
     PROTOLITH_CHECK(status >= 0, "a child process was lost: {}", message(errno));
@@ -119,7 +121,12 @@ class Child {
 
 /// Reads both pipes to their ends, whichever has something: a child that fills one must not wait
 /// for us while we wait at the other.
-void drain(Pipe& output, Pipe& errors, ChildResult& result) {
+/// Asks `stop`, if any, several times a second: a signal may come just before a poll() that it
+/// should have ended.
+void drain(Pipe& output, Pipe& errors, ChildResult& result, const Child& child,
+           const std::function<bool()>& stop) {
+  constexpr int kMilliseconds = 200;
+  bool asked = false;
   const std::array<Pipe*, 2> pipes{&output, &errors};
   const std::array<std::string*, 2> texts{&result.output, &result.errors};
   // poll() passes over negative descriptors.
@@ -127,7 +134,11 @@ void drain(Pipe& output, Pipe& errors, ChildResult& result) {
                                 pollfd{errors.reader.get(), POLLIN, 0}};
   std::vector<char> buffer(1 << 16);
   while (waiting[0].fd >= 0 || waiting[1].fd >= 0) {
-    if (poll(waiting.data(), waiting.size(), -1) < 0) {
+    if (!asked && stop && stop()) {
+      child.ask_to_end();
+      asked = true;
+    }
+    if (poll(waiting.data(), waiting.size(), stop && !asked ? kMilliseconds : -1) < 0) {
       PROTOLITH_CHECK(errno == EINTR, "cannot wait for a child process: {}", message(errno));
       continue;
     }
@@ -164,7 +175,7 @@ ChildResult run_child(const std::vector<std::string>& arguments, const ChildStre
   output.writer = FileDescriptor();
   errors.writer = FileDescriptor();
   ChildResult result;
-  drain(output, errors, result);
+  drain(output, errors, result, *child, streams.stop);
   result.code = child->wait();
   return result;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct ChildStreams {
   std::string input = {};       ///< its stdin, whole
   bool capture_output = false;  ///< else it writes to ours
   bool capture_errors = false;  ///< else it writes to ours
+  /// Where it becomes true while output is captured, the child is asked to end (SIGTERM, once).
+  std::function<bool()> stop = {};
 };
 
 /// Runs `arguments` (the program first: a path, or a name to be found on PATH) and waits. Ctrl-C

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <new>
 
@@ -53,12 +54,27 @@ std::string parse_message(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<std::string> unknown = app.remaining(true);
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !unknown.empty()) {
     const std::string word = unknown.front().substr(0, unknown.front().find('='));
-    const std::string near = nearest(word, known_words(command, word));
+    const std::vector<std::string> known = known_words(command, word);
     message = fmt::format("unexpected argument '{}'", unknown.front());
-    if (!near.empty()) message += fmt::format("; did you mean '{}'?", near);
+    message += std::find(known.begin(), known.end(), word) == known.end()
+                   ? did_you_mean(word, known)
+                   : fmt::format("; it goes after the command: protolith {} {}", command.get_name(),
+                                 unknown.front());
   }
   const std::string name = &command == &app ? "" : command.get_name() + " ";
   return fmt::format("{}\nSee: protolith {}--help", message, name);
+}
+
+/// An empty value, such as that of an unset variable in a script, must not pass for an option that
+/// was not given. --split-lists alone has a meaning for it: none.
+void refuse_empty_values(const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options()) {
+    const std::vector<std::string> values = option->results();
+    const std::string name = option->get_name();
+    PROTOLITH_CHECK_USAGE(
+        name == "--split-lists" || std::find(values.begin(), values.end(), "") == values.end(),
+        "{}: its value is empty", name);
+  }
 }
 
 /// A result that did not reach its reader is a failure, even when it was the last thing to do.
@@ -89,6 +105,7 @@ int CommandLine::dispatch(int argc, const char* const* argv) {
   app_->parse(argc, argv);
   for (const auto& [command, action] : commands_) {
     if (!command->parsed()) continue;
+    refuse_empty_values(*command);
     const int code = action();
     flush_results();
     return code;

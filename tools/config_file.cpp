@@ -57,8 +57,8 @@ std::vector<std::string> known_keys() {
 Assignment read_entry(std::string_view key, const toml::node& value, const std::string& file_name) {
   const std::string place = fmt::format("{}:{}", file_name, value.source().begin.line);
   const ConfigOption* option = find_option(key);
-  PROTOLITH_CHECK_USAGE(option != nullptr, "{}: unknown key '{}'; did you mean '{}'?", place, key,
-                        nearest(key, known_keys()));
+  PROTOLITH_CHECK_USAGE(option != nullptr, "{}: unknown key '{}'{}", place, key,
+                        did_you_mean(key, known_keys()));
   const std::string origin = fmt::format("{}: {} = {}", place, key, shown(value));
   try {
     return {option, value_text(value, option->type), origin};

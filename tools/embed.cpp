@@ -9,6 +9,7 @@
 #include "tools/embedded_files.h"
 #include "tools/model_source.h"
 #include "tools/npy.h"
+#include "tools/output_file.h"
 #include "tools/session.h"
 
 namespace protolith {
@@ -30,15 +31,13 @@ fs::path names_file(const EmbedFlags& flags) {
   PROTOLITH_CHECK_USAGE(names != fs::path(flags.out),
                         "{} cannot hold both the embeddings and the names; give --names FILE",
                         flags.out);
-  return names;
-}
-
-/// A typing error must not cost the work.
-void check_folder_of(const fs::path& file) {
-  const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+  // The list of an earlier call has its array beside it.
   std::error_code ignored;
-  PROTOLITH_CHECK_USAGE(fs::is_directory(folder, ignored), "{}: there is no folder {}",
-                        file.string(), folder.string());
+  PROTOLITH_CHECK_USAGE(
+      !flags.names.empty() || !fs::exists(names, ignored) || fs::exists(flags.out, ignored),
+      "{} is there already and would be replaced by the list of files; give --names FILE",
+      names.string());
+  return names;
 }
 
 /// What could be read.
@@ -76,8 +75,6 @@ Kept keep_good(const EmbeddedFiles& embedded, const std::vector<fs::path>& files
 
 int embed(const EmbedFlags& flags) {
   const fs::path names = names_file(flags);
-  check_folder_of(flags.out);
-  check_folder_of(names);
   const std::vector<fs::path> files =
       list_images(flags.images, SubFolders::search, [&](const std::string& text) {
         if (!flags.output.quiet) warn(text);
@@ -87,6 +84,10 @@ int embed(const EmbedFlags& flags) {
                     "'{}': a name with a line break has no place in a list; rename the file",
                     file.string());
   }
+  std::vector<fs::path> inputs = files;
+  inputs.emplace_back(flags.model);
+  check_output("--out", flags.out, inputs);
+  check_output(flags.names.empty() ? "the list of files" : "--names", names, inputs);
   const Config defaults;
   const auto backend = open_backend(flags.config.over(defaults), flags.output.quiet);
   const ModelSource source = open_model(*backend, flags.model);

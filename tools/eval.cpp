@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "engine/file.h"
 #include "tools/command.h"
@@ -14,6 +15,7 @@
 #include "tools/progress.h"
 #include "tools/run_folder.h"
 #include "tools/session.h"
+#include "tools/trainer.h"
 
 namespace protolith {
 namespace {
@@ -39,6 +41,26 @@ void check_images(const ModelSource& candidate, const Dataset& dataset) {
     warn(fmt::format("{} was trained on images prepared as '{}', these are '{}'", candidate.name,
                      info.preprocessing, dataset.preprocessing));
   }
+}
+
+/// A folder's classes are dealt out anew when one comes or goes: then classes that a run was
+/// trained on may be tested.
+void check_split(const ModelSource& candidate, const Dataset& dataset, bool names_data) {
+  if (!candidate.is_run || dataset.kind != "folder") return;
+  const auto file = RunFolder::open(candidate.name).last_checkpoint();
+  if (!std::filesystem::exists(file)) return;
+  const std::string identity = read_training_state(file).identity;
+  const bool of_folder = identity.find("\nsplit = ") != std::string::npos;
+  if (!of_folder || identity.find("\n" + split_identity(dataset)) != std::string::npos) return;
+  const std::string changed = fmt::format(
+      "{}: the classes of the data, or their split, are not those it was trained with: it may be "
+      "tested on classes that it has seen",
+      candidate.name);
+  PROTOLITH_CHECK_USAGE(names_data,
+                        "{}; restore the folder, give its lists with --split-lists, or name other "
+                        "data with --data",
+                        changed);
+  warn(changed);
 }
 
 EpisodeScores score(Backend& backend, ModelSource& candidate, const EvalFlags& flags,
@@ -80,8 +102,7 @@ EpisodeConfig episodes_of(const Config& config, const EvalFlags& flags) {
 }
 
 std::string line(const std::string& name, const Estimate& accuracy, const Estimate& loss) {
-  return fmt::format("{}: accuracy {:.2f} +- {:.2f} %, loss {:.4f}\n", name, 100 * accuracy.mean,
-                     100 * accuracy.ci95, loss.mean);
+  return fmt::format("{}: accuracy {}, loss {:.4f}\n", name, percent_text(accuracy), loss.mean);
 }
 
 nlohmann::json result_json(const EvalFlags& flags, const EpisodeConfig& episodes,
@@ -128,11 +149,23 @@ void report(const EvalFlags& flags, const EpisodeConfig& episodes, const Episode
   }
 }
 
+/// Whether the evaluation is the run's own: of its data, seed and batch-norm statistics.
+bool is_own(const ModelSource& candidate, const Config& config, const EvalFlags& flags) {
+  if (!candidate.is_run || (!flags.bn_eval.empty() && flags.bn_eval != candidate.config.bn_eval)) {
+    return false;
+  }
+  static const std::set<std::string> kOwn{"data",       "image_size",  "image_mode", "split_shares",
+                                          "split_seed", "split_lists", "seed"};
+  const std::vector<std::string> differing = differing_keys(config, candidate.config);
+  return std::none_of(differing.begin(), differing.end(),
+                      [](const std::string& key) { return kOwn.contains(key); });
+}
+
 /// Leaves the result in the run's folder, where reports find it. A folder that cannot be written
 /// costs no result.
-void record(const ModelSource& candidate, const EvalFlags& flags, const EpisodeConfig& episodes,
-            const EpisodeScores& scores) {
-  if (!candidate.is_run) return;
+void record(const ModelSource& candidate, const Config& config, const EvalFlags& flags,
+            const EpisodeConfig& episodes, const EpisodeScores& scores) {
+  if (!is_own(candidate, config, flags)) return;
   try {
     write_file_atomically(RunFolder::open(candidate.name).evaluation_file(),
                           result_json(flags, episodes, scores).dump() + "\n");
@@ -166,7 +199,11 @@ int eval(const EvalFlags& flags) {
   const EpisodeConfig episodes = episodes_of(config, flags);
   const Dataset dataset = open_data(config, flags.output.quiet);
   check_images(first, dataset);
-  if (second) check_images(*second, dataset);
+  check_split(first, dataset, names_data);
+  if (second) {
+    check_images(*second, dataset);
+    check_split(*second, dataset, true);
+  }
   const EpisodeSampler sampler(dataset.required_classes(split), episode_shape(episodes),
                                config.seed, split);
   const ResidentImages images = make_resident(*backend, dataset);
@@ -182,8 +219,8 @@ int eval(const EvalFlags& flags) {
     std::fputs("protolith: interrupted; nothing was measured\n", stderr);
     return kExitInterrupted;
   }
-  record(first, flags, episodes, scores);
-  if (others) record(*second, flags, episodes, *others);
+  record(first, config, flags, episodes, scores);
+  if (others) record(*second, config, flags, episodes, *others);
   report(flags, episodes, scores, others);
   return kExitDone;
 }
@@ -201,7 +238,8 @@ void add_eval_command(CommandLine& program) {
       "\n"
       "A run brings its data, its test episodes and its seed along; flags change them. A\n"
       "checkpoint file needs --data. The interval is 1.96 standard errors of the mean over the\n"
-      "episodes. A run's folder keeps its last evaluation as eval.json.",
+      "episodes. A run's folder keeps the last evaluation of its best model on its own data, with\n"
+      "its own seed, as eval.json.",
       [flags] { return eval(*flags); });
   command.add_option("model", flags->model, "a run folder (its best model) or a checkpoint file")
       ->type_name("RUN-or-CHECKPOINT")

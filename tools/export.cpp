@@ -8,6 +8,7 @@
 #include "tools/embedded_files.h"
 #include "tools/model_source.h"
 #include "tools/onnx_file.h"
+#include "tools/output_file.h"
 #include "tools/session.h"
 
 namespace protolith {
@@ -30,6 +31,7 @@ std::map<std::string, std::string> metadata_of(const CheckpointInfo& info,
 }
 
 int export_model(const ExportFlags& flags) {
+  check_output("--out", flags.out, {flags.model});
   const auto backend = make_cpu_backend();
   const ModelSource source = open_model(*backend, flags.model);
   const CheckpointInfo& info = source.checkpoint.info;

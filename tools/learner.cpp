@@ -176,4 +176,9 @@ Estimate estimate(std::span<const double> values) {
   return {mean, 1.96 * std::sqrt(squares / (n - 1) / n)};
 }
 
+std::string percent_text(const Estimate& share) {
+  if (std::isnan(share.ci95)) return fmt::format("{:.2f} %", 100 * share.mean);
+  return fmt::format("{:.2f} +- {:.2f} %", 100 * share.mean, 100 * share.ci95);
+}
+
 }  // namespace protolith

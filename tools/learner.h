@@ -131,6 +131,8 @@ struct Estimate {
 };
 /// Throws Error on no values.
 Estimate estimate(std::span<const double> values);
+/// "95.14 +- 0.16 %" of shares; without an interval where there is none.
+std::string percent_text(const Estimate& share);
 
 /// How a model is scored.
 struct EvaluationOptions {

@@ -1,7 +1,6 @@
 #include "tools/nearest.h"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 
 namespace protolith {
@@ -26,16 +25,23 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
+  word = word.substr(0, 64);
   std::string best;
-  std::size_t best_distance = std::numeric_limits<std::size_t>::max();
+  // A letter has nothing in common with another.
+  std::size_t best_distance = std::min(word.size() / 2 + word.size() % 2 + 1, word.size());
   for (const std::string& candidate : candidates) {
-    const std::size_t distance = edit_distance(word.substr(0, 64), candidate);
+    const std::size_t distance = edit_distance(word, candidate);
     if (distance < best_distance) {
       best_distance = distance;
       best = candidate;
     }
   }
   return best;
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
+  const std::string near = nearest(word, candidates);
+  return near.empty() ? "" : "; did you mean '" + near + "'?";
 }
 
 }  // namespace protolith

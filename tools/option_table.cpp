@@ -65,8 +65,8 @@ std::string checked_choice(const std::string& text, const std::vector<std::strin
   for (const std::string& choice : choices) {
     if (text == choice) return text;
   }
-  throw UsageError(fmt::format("must be one of {}; did you mean {}?", joined(choices, ", "),
-                               nearest(text, choices)));
+  throw UsageError(
+      fmt::format("must be one of {}{}", joined(choices, ", "), did_you_mean(text, choices)));
 }
 
 // Each maker below takes `field`: a function from a Config, const or not, to the field.

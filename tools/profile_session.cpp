@@ -85,11 +85,14 @@ ProfileSession::~ProfileSession() {
   if (state_ == State::running) backend_.set_profiler(nullptr);
 }
 
-void ProfileSession::prepare(std::int64_t first_episode, std::int64_t last_episode) {
+void ProfileSession::check(std::int64_t first_episode, std::int64_t last_episode) const {
   PROTOLITH_CHECK_USAGE(
       flags_.episodes.empty() || (range_.first <= last_episode && range_.last >= first_episode),
       "--profile-episodes {}: this run trains episodes {} to {}; choose among them",
       flags_.episodes, first_episode, last_episode);
+}
+
+void ProfileSession::open() {
   if (!flags_.trace.empty()) file_ = std::make_unique<AtomicFile>(flags_.trace);
 }
 

@@ -54,9 +54,10 @@ class ProfileSession {
   ProfileSession(const ProfileSession&) = delete;
   ProfileSession& operator=(const ProfileSession&) = delete;
 
-  /// Takes the trace's file, so that what is wrong with it shows before the training, and checks
-  /// the range of episodes against those that will be trained. Throws UsageError or Error.
-  void prepare(std::int64_t first_episode, std::int64_t last_episode);
+  /// Checks the range of episodes against those that will be trained. Throws UsageError.
+  void check(std::int64_t first_episode, std::int64_t last_episode) const;
+  /// Takes the trace's file, so that what is wrong with it shows before the training. Throws Error.
+  void open();
 
   /// Whether recording must start before this episode, or stop after it.
   bool starts_with(std::int64_t episode) const noexcept;

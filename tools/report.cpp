@@ -6,6 +6,7 @@
 #include "engine/check.h"
 #include "engine/file.h"
 #include "tools/command.h"
+#include "tools/output_file.h"
 #include "tools/plot.h"
 #include "tools/report_data.h"
 #include "tools/report_figures.h"
@@ -70,6 +71,7 @@ int report(const ReportFlags& flags) {
     }
   }
   const fs::path page = flags.out.empty() ? runs[0].path / "report.html" : fs::path(flags.out);
+  check_output("--out", page);
   if (!can_draw()) {
     const std::vector<std::string> files = write_numbers(runs, page);
     throw Error(fmt::format("gnuplot is missing, so {} was not written; {} (the numbers are in {})",

@@ -117,7 +117,7 @@ ReportedRun read_run(const std::string& path) {
   run.epochs = folder.read_metrics(&torn);
   if (torn) run.warnings.push_back(folder.metrics_file().string());
   PROTOLITH_CHECK_USAGE(!run.epochs.empty(),
-                        "{} has nothing to report yet; its training has to finish an epoch", path);
+                        "{} has nothing to report: its training has to finish an epoch", path);
   run.histograms = read_histograms(folder.histograms_file(), run.warnings);
   run.test = read_test(folder.evaluation_file());
   return run;

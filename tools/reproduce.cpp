@@ -109,7 +109,8 @@ bool run_step(const ReproduceStep& step, const InterruptGuard& interrupt) {
   const std::vector<std::string>& rest = resumed ? step.resume : step.arguments;
   arguments.insert(arguments.end(), rest.begin(), rest.end());
   if (!step.scratch.empty()) fs::remove_all(step.scratch);
-  const ChildResult child = run_child(arguments, {.capture_output = true});
+  const ChildResult child =
+      run_child(arguments, {.capture_output = true, .stop = [&] { return interrupt.requested(); }});
   // A second Ctrl-C ends a command at once.
   const bool killed = child.code != 0 && interrupt.requested();
   if (child.code == kExitInterrupted || killed) return false;
@@ -130,10 +131,11 @@ bool run_steps(const ReproduceOptions& options, const std::vector<ReproduceStep>
   for (const ReproduceStep& step : steps) say(step_line(step));
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const ReproduceStep& step = steps[i];
+    if (interrupt.requested()) return false;
     const bool finished = fs::exists(step.result);
     say(fmt::format("step {} of {}, {}{}", i + 1, steps.size(), step.name,
                     finished ? ": already done" : ""));
-    if (!finished && (interrupt.requested() || !run_step(step, interrupt))) return false;
+    if (!finished && !run_step(step, interrupt)) return false;
   }
   return !interrupt.requested();
 }

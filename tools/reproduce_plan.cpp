@@ -173,8 +173,8 @@ const ReproduceTarget& find_reproduce_target(const std::string& name) {
     if (target.name == name) return target;
     names.push_back(target.name);
   }
-  throw UsageError(fmt::format("unknown target '{}'; use one of {} (did you mean {}?)", name,
-                               fmt::join(names, ", "), nearest(name, names)));
+  throw UsageError(fmt::format("unknown target '{}'; use one of {}{}", name, fmt::join(names, ", "),
+                               did_you_mean(name, names)));
 }
 
 std::vector<std::int64_t> parse_seeds(const std::string& text) {

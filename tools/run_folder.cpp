@@ -1,6 +1,10 @@
 #include "tools/run_folder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <system_error>
@@ -107,6 +111,24 @@ bool RunFolder::holds_run(const fs::path& path) {
     if (fs::exists(file, error)) return true;
   }
   return false;
+}
+
+bool RunFolder::has_file_named(const fs::path& name) {
+  const RunFolder run("");
+  for (const fs::path& own :
+       {run.config_file(), run.metrics_file(), run.histograms_file(), run.best_checkpoint(),
+        run.last_checkpoint(), run.evaluation_file()}) {
+    if (own == name) return true;
+  }
+  return false;
+}
+
+RunLock::RunLock(const RunFolder& folder)
+    : folder_(open(folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (!folder_.is_open()) return;
+  const bool taken = flock(folder_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  PROTOLITH_CHECK_USAGE(!taken, "{}: another process is training in this run's folder; wait for it",
+                        folder.path().string());
 }
 
 RunFolder RunFolder::create(const Config& config, const std::string& out) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/file.h"
 #include "tools/config.h"
 
 namespace protolith {
@@ -35,6 +36,8 @@ class RunFolder {
   static RunFolder open(const std::filesystem::path& path);
   /// Whether `path` is a folder that holds a run's files.
   static bool holds_run(const std::filesystem::path& path);
+  /// Whether a run's folder has a file of that name, for its own use.
+  static bool has_file_named(const std::filesystem::path& name);
 
   const std::filesystem::path& path() const noexcept { return path_; }
   std::filesystem::path config_file() const { return path_ / "config.toml"; }
@@ -70,6 +73,17 @@ class RunFolder {
  private:
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
   std::filesystem::path path_;
+};
+
+/// Keeps other processes from training in a run's folder while it lives, by flock(2) on the folder:
+/// it ends with the process, however that ends, and leaves no file. Throws UsageError when another
+/// process has it; does nothing where the file system knows no locks.
+class RunLock {
+ public:
+  explicit RunLock(const RunFolder& folder);
+
+ private:
+  FileDescriptor folder_;
 };
 
 /// A metric as a part of a path: "lsed-0-0.01".

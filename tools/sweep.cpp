@@ -79,6 +79,7 @@ std::optional<SweepCell> train_cell(const Sweep& sweep, const Metric& metric) {
   const bool resumed = RunFolder::holds_run(path);
   const RunFolder folder =
       resumed ? RunFolder::open(path) : RunFolder::create(config, path.string());
+  const RunLock lock(folder);
   Trainer trainer(sweep.backend, config, sweep.dataset, folder);
   const std::string warning = resumed ? trainer.resume() : "";
   if (!trainer.has_ended()) {
@@ -183,6 +184,10 @@ int sweep(const SweepFlags& flags) {
   PROTOLITH_CHECK_USAGE(!flags.out.empty(), "--out DIR is needed: where the runs and results go");
   const std::vector<Metric> metrics = sweep_metrics(flags.lists, config.metric);
   const Metric reference = flags.reference.empty() ? config.metric : Metric::parse(flags.reference);
+  PROTOLITH_CHECK_USAGE(flags.reference.empty() ||
+                            std::find(metrics.begin(), metrics.end(), reference) != metrics.end(),
+                        "--reference {}: is none of the sweep's metrics; add it with --metric {}",
+                        flags.reference, flags.reference);
   const InterruptGuard interrupt;
   const std::unique_ptr<Backend> backend = open_backend(config, true);
   const Dataset dataset = open_data(config, flags.output.quiet);

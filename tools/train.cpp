@@ -5,8 +5,10 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "tools/child_process.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/output_file.h"
 #include "tools/profile_table.h"
 #include "tools/session.h"
 #include "tools/trainer.h"
@@ -55,6 +57,11 @@ Config configuration(const TrainFlags& flags) {
   return flags.config.over(RunFolder::open(flags.resume).config());
 }
 
+/// A path as a word of a command line, which must not look like an option.
+std::string path_word(const std::filesystem::path& path) {
+  return path.string().starts_with('-') ? "./" + path.string() : path.string();
+}
+
 void report(const Trainer& trainer, const Config& config, const RunFolder& folder, double seconds,
             bool as_json, const nlohmann::json& profile) {
   const TrainingState& state = trainer.state();
@@ -72,23 +79,42 @@ void report(const Trainer& trainer, const Config& config, const RunFolder& folde
   }
   std::string text = fmt::format("{} episodes in {}", state.episodes, format_duration(seconds));
   if (!config.trainval) {
-    text += fmt::format("; best epoch {}: validation loss {:.4f}, accuracy {:.2f} %",
-                        state.best_epoch, state.best_loss, 100 * state.best_accuracy);
+    text += fmt::format("; {}: validation loss {:.4f}, accuracy {:.2f} %",
+                        state.best_epoch > 0 ? fmt::format("best epoch {}", state.best_epoch)
+                                             : "less than an epoch",
+                        state.best_loss, 100 * state.best_accuracy);
   }
-  const std::string run = folder.path().string();
-  std::fputs(fmt::format("{}\nrun folder: {}\nnext: protolith eval {}\n", text, run, run).c_str(),
+  std::fputs(fmt::format("{}\nrun folder: {}\nnext: {}\n", text, folder.path().string(),
+                         shell_line({"protolith", "eval", path_word(folder.path())}))
+                 .c_str(),
              stdout);
 }
 
-/// Throws UsageError when the trace's folder is neither there nor the run folder to be made.
-void check_trace_folder(const TrainFlags& flags) {
+/// Throws UsageError when the trace cannot be written there. Its folder may be the run's, which is
+/// yet to be made.
+void check_trace(const TrainFlags& flags) {
   if (flags.profile.trace.empty()) return;
-  const std::filesystem::path folder =
-      std::filesystem::path(absolute_path(flags.profile.trace)).parent_path();
-  PROTOLITH_CHECK_USAGE(std::filesystem::is_directory(folder) ||
-                            (!flags.out.empty() && folder == absolute_path(flags.out)),
-                        "--trace {}: there is no folder {}; make it first", flags.profile.trace,
-                        folder.string());
+  const std::filesystem::path file = absolute_path(flags.profile.trace);
+  const std::string out = flags.out.empty() ? "" : absolute_path(flags.out);
+  PROTOLITH_CHECK_USAGE(file != out, "--trace {}: is the run's folder; give a file's name",
+                        flags.profile.trace);
+  if (file.parent_path() != out || std::filesystem::is_directory(out)) {
+    check_output("--trace", file);
+  } else {
+    PROTOLITH_CHECK_USAGE(!RunFolder::has_file_named(file.filename()),
+                          "--trace {}: is a file of the run; give another name",
+                          flags.profile.trace);
+  }
+}
+
+/// Throws UsageError when flags ask for fewer episodes than a resumed run has had.
+void check_length(const Trainer& trainer, const Config& config, const std::string& run) {
+  PROTOLITH_CHECK_USAGE(
+      trainer.state().episodes <= trainer.episode_limit(),
+      "{} has had {} episodes, and would end at {} (episodes {}, max_epochs {} of {}); give more "
+      "with --episodes or --max-epochs",
+      run, trainer.state().episodes, trainer.episode_limit(), config.train.episodes,
+      config.max_epochs, config.epoch_episodes);
 }
 
 /// Prints the table where one is wanted, unless the result is JSON: then it is returned.
@@ -108,22 +134,32 @@ int train(const TrainFlags& flags) {
   if (flags.config.print_config(config, flags.output.json)) return kExitDone;
   const InterruptGuard interrupt;
   const std::unique_ptr<Backend> backend = open_backend(config, flags.output.quiet);
-  check_trace_folder(flags);
+  check_trace(flags);
   ProfileSession profile(*backend, flags.profile);
   const Dataset dataset = open_data(config, flags.output.quiet);
   const bool resumed = !flags.resume.empty();
   if (!resumed) make_data_absolute(config);
-  // A new folder is made once the episodes are known to fit the data set.
-  if (!resumed) check_episodes(config, dataset);
+  if (interrupt.requested()) {
+    std::fputs("interrupted; nothing was begun\n", stderr);
+    return kExitInterrupted;
+  }
+  // A new folder is made once all that may be wrong has been checked.
+  if (!resumed) {
+    check_episodes(config, dataset);
+    profile.check(1, episode_limit(config));
+  }
   const RunFolder folder =
       resumed ? RunFolder::open(flags.resume) : RunFolder::create(config, flags.out);
+  const RunLock lock(folder);
   Trainer trainer(*backend, config, dataset, folder);
   if (resumed) {
     const std::string warning = trainer.resume();
+    check_length(trainer, config, flags.resume);
     if (!warning.empty()) warn(warning);
     folder.write_config(config);
+    profile.check(trainer.state().episodes + 1, trainer.episode_limit());
   }
-  profile.prepare(trainer.state().episodes + 1, trainer.episode_limit());
+  profile.open();
   Progress progress(flags.output.quiet);
   progress.line(fmt::format("{} in {}: {}, {} on {}", resumed ? "resuming" : "training",
                             folder.path().string(), to_string(config.metric), config.data,
@@ -133,11 +169,12 @@ int train(const TrainFlags& flags) {
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   const nlohmann::json profiled = end_profile(profile, *backend, flags);
   if (outcome == Trainer::Outcome::interrupted) {
-    std::fputs(fmt::format("interrupted after {} episodes; continue with: protolith train "
-                           "--resume {}\n",
-                           trainer.state().episodes, folder.path().string())
-                   .c_str(),
-               stderr);
+    const std::string run = path_word(folder.path());
+    std::fputs(
+        fmt::format("interrupted after {} episodes; continue with: {}\n", trainer.state().episodes,
+                    shell_line({"protolith", "train", "--resume", run}))
+            .c_str(),
+        stderr);
     return kExitInterrupted;
   }
   report(trainer, config, folder, elapsed.count(), flags.output.json, profiled);

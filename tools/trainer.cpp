@@ -61,6 +61,20 @@ std::uint64_t split_hash(const Dataset& dataset) {
 
 }  // namespace
 
+std::string split_identity(const Dataset& dataset) {
+  // The other kinds have one split.
+  if (dataset.kind != "folder") return "";
+  return fmt::format("split = {:016x}", split_hash(dataset));
+}
+
+std::int64_t episode_limit(const Config& config) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  const std::int64_t by_epochs = config.max_epochs > kMost / config.epoch_episodes
+                                     ? kMost
+                                     : config.max_epochs * config.epoch_episodes;
+  return config.train.episodes > 0 ? std::min(config.train.episodes, by_epochs) : by_epochs;
+}
+
 std::string run_identity(const Config& config, const Dataset& dataset) {
   // Where it runs, how long, and what is tested afterwards do not change the trained numbers.
   static const std::set<std::string> kFree{
@@ -70,10 +84,9 @@ std::string run_identity(const Config& config, const Dataset& dataset) {
       "device",          "threads",    "deterministic", "graph"};
   std::string identity = fmt::format("data = {} {} {:016x}", dataset.kind, dataset.preprocessing,
                                      dataset.content_hash);
-  // Its images' content and preparation is in the line above; the other kinds have one split.
-  if (dataset.kind == "folder") {
-    identity += fmt::format("\nsplit = {:016x}", split_hash(dataset));
-  }
+  // Its images' content and preparation is in the line above.
+  const std::string split = split_identity(dataset);
+  if (!split.empty()) identity += "\n" + split;
   const nlohmann::json settings = to_json(config);
   for (const auto& [key, value] : settings.items()) {
     if (!kFree.contains(key)) identity += fmt::format("\n{} = {}", key, value.dump());
@@ -135,14 +148,6 @@ std::string Trainer::resume() {
   return warning;
 }
 
-std::int64_t Trainer::episode_limit() const {
-  const std::int64_t by_epochs =
-      config_.max_epochs > std::numeric_limits<std::int64_t>::max() / config_.epoch_episodes
-          ? std::numeric_limits<std::int64_t>::max()
-          : config_.max_epochs * config_.epoch_episodes;
-  return config_.train.episodes > 0 ? std::min(config_.train.episodes, by_epochs) : by_epochs;
-}
-
 bool Trainer::has_ended() const {
   if (state_.episodes >= episode_limit()) return true;
   const bool mid_epoch = state_.episodes != state_.epoch * config_.epoch_episodes;
@@ -200,10 +205,12 @@ void Trainer::collect_scores() {
     try {
       check_loss(result.loss);
     } catch (const Error& error) {
-      throw Error(
-          fmt::format("training episode {}: {} (checkpoints of the last finished epoch stay "
-                      "in {})",
-                      episode, error.what(), folder_.path().string()));
+      const std::string folder = folder_.path().string();
+      throw Error(fmt::format(
+          "training episode {}: {} ({})", episode, error.what(),
+          std::filesystem::exists(folder_.last_checkpoint())
+              ? fmt::format("checkpoints of the last finished epoch stay in {}", folder)
+              : fmt::format("nothing is saved yet; remove {} before another try", folder)));
     }
     state_.loss_sum += result.loss;
     state_.accuracy_sum += result.accuracy;
@@ -256,9 +263,12 @@ void Trainer::finish_epoch(Progress& progress, double seconds) {
                  {"val_accuracy", v.accuracy.mean},
                  {"val_ci95", v.accuracy.ci95},
                  {"best", v.best}});
-    text += fmt::format("; val loss {:.4f}, accuracy {:.2f} +- {:.2f} %{}", v.loss.mean,
-                        100 * v.accuracy.mean, 100 * v.accuracy.ci95, v.best ? " (best)" : "");
-    if (v.best) save_model(folder_.best_checkpoint(), learner_.model(), info_);
+    text += fmt::format("; val loss {:.4f}, accuracy {}{}", v.loss.mean, percent_text(v.accuracy),
+                        v.best ? " (best)" : "");
+    if (v.best) {
+      forget_evaluation();
+      save_model(folder_.best_checkpoint(), learner_.model(), info_);
+    }
   }
   ++state_.epoch;
   state_.loss_sum = 0;
@@ -286,11 +296,18 @@ void Trainer::report_unfinished_epoch() {
   const EpisodeScores scores = validate(0);
   state_.last_loss = state_.best_loss = estimate(scores.loss).mean;
   state_.last_accuracy = state_.best_accuracy = estimate(scores.accuracy).mean;
+  forget_evaluation();
   save_model(folder_.best_checkpoint(), learner_.model(), info_);
+}
+
+void Trainer::forget_evaluation() const {
+  std::error_code ignored;
+  std::filesystem::remove(folder_.evaluation_file(), ignored);
 }
 
 void Trainer::save_last() {
   const ProfileRange range(backend_.profiler(), "checkpoint");
+  if (config_.trainval) forget_evaluation();  // its last model is the one that is evaluated
   PROTOLITH_CHECK(
       learner_.model().is_finite(),
       "training episode {}: the model became infinite or NaN; use a lower learning rate "

@@ -16,6 +16,13 @@ namespace protolith {
 /// that changes the numbers, and the images' content, but no paths and no limits.
 std::string run_identity(const Config& config, const Dataset& dataset);
 
+/// The line of run_identity() that says which classes are in which split; empty where the kind of
+/// the data says so.
+std::string split_identity(const Dataset& dataset);
+
+/// Episodes at which a training ends at the latest.
+std::int64_t episode_limit(const Config& config);
+
 /// Throws UsageError when the training or validation episodes of `config` cannot be drawn from
 /// `dataset`, or its images are too small for the encoder.
 void check_episodes(const Config& config, const Dataset& dataset);
@@ -43,8 +50,7 @@ class Trainer {
               ProfileSession* profile = nullptr);
 
   const TrainingState& state() const noexcept { return state_; }
-  /// Episodes at which training ends at the latest.
-  std::int64_t episode_limit() const;
+  std::int64_t episode_limit() const { return protolith::episode_limit(config_); }
   /// Whether number or patience has ended the training.
   bool has_ended() const;
 
@@ -72,6 +78,8 @@ class Trainer {
   EpisodeScores validate(std::int64_t epoch);
   void report_unfinished_epoch();
   void save_last();
+  /// Removes the evaluation of a model that is replaced.
+  void forget_evaluation() const;
 
   Backend& backend_;
   Config config_;

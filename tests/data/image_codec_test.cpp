@@ -68,6 +68,30 @@ TEST_CASE("hostile sizes are refused before memory is taken") {
   CHECK(error_of([] { decode(testing::png_file(8000, 8000, "")); }) != "");  // no rows for them
 }
 
+TEST_CASE("an image too large to be read is called so, with its format and the limit") {
+  const auto refused = [](std::uint32_t width, std::uint32_t height) {
+    return error_of([&] { decode(testing::png_file(width, height, "")); });
+  };
+  CHECK(contains(refused(17000, 17000),
+                 "a.png: a PNG of 17000x17000 pixels is larger than the "
+                 "16384x16384 that are read"));
+  CHECK(contains(refused(70000, 10), "a.png: a PNG of 70000x10 pixels is larger"));
+  CHECK(contains(refused(10, 16385), "a.png: a PNG of 10x16385 pixels is larger"));
+  CHECK_FALSE(contains(refused(10, 16384), "larger"));
+  std::string bmp = testing::bmp_file(2, 2, std::string(12, '\x7f'));
+  const std::int32_t width = 20000;
+  std::memcpy(bmp.data() + 18, &width, sizeof width);
+  CHECK(contains(error_of([&] { decode(bmp); }), "a.png: a BMP of 20000x2 pixels is larger"));
+}
+
+TEST_CASE("a file of a known format that is not read is not called unknown") {
+  std::string bmp = testing::bmp_file(2, 2, std::string(12, '\x7f'));
+  bmp[30] = '\1';  // run-length encoded
+  CHECK(contains(error_of([&] { decode(bmp); }), "a.png: the BMP is of a kind that is not read"));
+  CHECK(contains(error_of([] { decode(testing::png_file(0, 5, "")); }),
+                 "a.png: the PNG is of a kind that is not read, or its header is damaged"));
+}
+
 /// A zlib stream of zeros, 258 times `copies` of them and one: a literal, then copies of the
 /// longest kind, in the fixed codes of RFC 1951.
 std::string zlib_zeros(int copies) {

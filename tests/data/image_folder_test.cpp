@@ -1,12 +1,15 @@
 #include "data/image_folder.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
 #include "data/verify.h"
 #include "engine/check.h"
 #include "tests/data/fixtures.h"
+#include "tests/engine/child_process.h"
 #include "tests/engine/environment.h"
 #include "tests/engine/temporary_folder.h"
 #include "tests/tools/program.h"
@@ -167,6 +170,60 @@ TEST_CASE("bad folders say what is wrong and what to do") {
   CHECK(contains(OwnImages({}).error(), "has 0 classes"));
   CHECK(contains(error_of([] { open_dataset("folder:/no/such/folder"); }), "there is no folder"));
   CHECK_THROWS_AS(open_dataset("folder"), UsageError);
+}
+
+/// What is wrong, a line each.
+std::string lines_of(const std::vector<Problem>& problems) {
+  std::string text;
+  for (const Problem& problem : problems) text += problem.what + "\n";
+  return text;
+}
+
+TEST_CASE("links that lead nowhere are named, and keep nothing else from being read") {
+  const OwnImages own(five_classes());
+  const auto link = [&](const std::string& target, const std::string& name) {
+    std::filesystem::create_symlink(target, own.source / name);
+  };
+  link("loop.png", "class a/loop.png");
+  link("nowhere", "class b/lost.JPG");
+  link("nowhere", "class c/notes");  // no image by its name
+  const auto check_images = [&](const std::string& problems) {
+    CHECK(contains(problems, (own.source / "class a/loop.png").string()));
+    CHECK(contains(problems, (own.source / "class b/lost.JPG").string()));
+  };
+  check_images(own.error());
+  link("loopd", "loopd");
+  const VerifyReport report = verify_image_folder(own.source.path(), own.options);
+  CHECK(report.problems.size() == 3);
+  const std::string problems = lines_of(report.problems);
+  CAPTURE(problems);
+  check_images(problems);
+  CHECK(contains(problems, "cannot read the folder " + (own.source / "loopd").string()));
+  CHECK(report.splits[0].images + report.splits[1].images + report.splits[2].images == 15);
+  CHECK(contains(report.recognised.at(1), "class c/notes"));
+  CHECK(contains(own.error(), "cannot read the folder " + (own.source / "loopd").string()));
+}
+
+TEST_CASE("a class folder that may not be read is named") {
+  const OwnImages own(five_classes());
+  const std::string shut = own.source / "class b";
+  chmod(own.source.path().c_str(), 0755);
+  chmod(shut.c_str(), 0);
+  const std::string outcome = testing::in_child([&] {
+    // The superuser may read everything: be nobody.
+    if (geteuid() == 0 && setuid(65534) != 0) return std::string("not nobody");
+    ImageContents contents;
+    list_image_classes(own.source.path(), contents);
+    return lines_of(contents.problems) + "opening: " + own.error();
+  });
+  chmod(shut.c_str(), 0755);
+  if (outcome == "not nobody") {
+    MESSAGE("skipped: the superuser cannot become another user here");
+    return;
+  }
+  CAPTURE(outcome);
+  const std::string expected = "cannot read the folder " + shut + ": Permission denied";
+  CHECK(outcome.starts_with(expected + "\nopening: " + expected));
 }
 
 TEST_CASE("the cache serves the same options and files, down to one overwritten in place") {

@@ -37,7 +37,7 @@ TEST_CASE("a JPEG cut short anywhere is refused by name") {
 
 TEST_CASE("the EXIF segment is found, whole, and only where it is whole") {
   const auto scan = [](const std::string& bytes) {
-    const auto found = scan_jpeg(std::as_bytes(std::span(bytes)), "a.jpg");
+    const auto found = scan_jpeg(std::as_bytes(std::span(bytes)), "a.jpg").exif;
     return std::string(reinterpret_cast<const char*>(found.data()), found.size());
   };
   const std::string file = some_jpeg();
@@ -100,6 +100,27 @@ TEST_CASE("a JPEG that starts as only stb_image would accept is none") {
   CHECK(decoding_error(file) == "");
   CHECK(contains(decoding_error('\xff' + file), "a.jpg: not a PNG, JPEG or BMP image"));
   CHECK(contains(decoding_error(file.substr(0, 2) + "x" + file.substr(2)), "not a PNG"));
+}
+
+TEST_CASE("a JPEG of a kind or size that is not read is called a JPEG, and why") {
+  const std::string file = some_jpeg();
+  const std::size_t frame = file.find("\xff\xc0");
+  REQUIRE(frame != std::string::npos);
+  const auto error_with = [&](std::size_t at, const std::string& bytes) {
+    std::string changed = file;
+    changed.replace(frame + at, bytes.size(), bytes);
+    return decoding_error(changed);
+  };
+  constexpr std::size_t kMarker = 1, kBits = 4, kHeight = 5, kWidth = 7;
+  // Lossless, arithmetic (sequential and progressive), JPEG-LS.
+  for (const char marker : {'\xc3', '\xc9', '\xca', '\xf7'}) {
+    CAPTURE(static_cast<int>(marker));
+    CHECK(contains(error_with(kMarker, {marker}), "a.jpg: a JPEG of a kind that is not read"));
+  }
+  CHECK(contains(error_with(kBits, {'\x0c'}), "12 bits and lossless are not"));
+  CHECK(contains(error_with(kWidth, "\x40\x01"), "a.jpg: a JPEG of 16385x16 pixels is larger"));
+  CHECK(contains(error_with(kHeight, "\xff\xff"), "a.jpg: a JPEG of 24x65535 pixels is larger"));
+  CHECK(contains(error_with(kHeight, std::string(2, '\0')), "a.jpg: the JPEG is of a kind"));
 }
 
 /// The file without its segments of that marker; they come before its scan.

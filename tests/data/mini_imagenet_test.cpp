@@ -276,7 +276,51 @@ TEST_CASE("wrong tables are named, with the line") {
   check_refused(with_table("filename,label\n" + file_name("n00000002", 0) + ",n00000001\n"),
                 {"class n00000001 is in the val split"});
   const std::string row = file_name("n00000002", 0) + ",n00000002\n";
-  check_refused(with_table("filename,label\n" + row + row), {"an image comes twice"});
+  check_refused(
+      with_table("filename,label\n" + row + row),
+      {"val.csv: 1 rows give an image a class for the second time", file_name("n00000002", 0),
+       "n00000002 in", "val.csv, line 2", "val.csv, line 3", "remove the row"});
+}
+
+TEST_CASE("an image in two classes is named with both rows, in one table or two") {
+  const std::string image = file_name("n00000001", 0);  // line 4 of train.csv
+  Files files = tables();
+  files["train.csv"] += image + ",n00000003\n";
+  check_refused(files, {"train.csv: 1 rows", image + " is n00000001 in", "train.csv, line 4, and",
+                        "n00000003 in", "train.csv, line 8"});
+  files = tables();
+  files["val.csv"] += image + ",n00000002\n";
+  check_refused(files, {"val.csv: 1 rows", image + " is n00000001 in", "train.csv, line 4, and",
+                        "n00000002 in", "val.csv, line 5"});
+  // What is read of it is the same, packed or not.
+  const TemporaryFolder folder;
+  write_folder(folder / "files", files);
+  write_archive(folder / "files.zip", files);
+  for (const char* name : {"files", "files.zip"}) {
+    const ImageContents contents = read_mini_imagenet(folder / name, kClasses);
+    CHECK(contents.problems.size() == 1);
+    CHECK(contents.images == std::array<std::int64_t, 3>{2 * kImages, kImages, kImages});
+  }
+}
+
+TEST_CASE("a link that leads nowhere is named where a folder would be") {
+  const TemporaryFolder folder;
+  write_folder(folder.path(), class_folders({Split::train, Split::val}));
+  const auto loop = [&](const std::string& name) {
+    std::filesystem::create_symlink(folder / name, folder / name);
+  };
+  loop("train/n00000005");
+  loop("other");
+  ImageContents contents = read_mini_imagenet(folder.path(), kClasses);
+  REQUIRE(contents.problems.size() == 1);
+  CHECK(contains(contents.problems[0].what, "cannot read the folder"));
+  CHECK(contains(contents.problems[0].what, "train/n00000005"));
+  CHECK(contents.images == std::array<std::int64_t, 3>{2 * kImages, kImages, 0});
+  loop("test");
+  contents = read_mini_imagenet(folder.path(), kClasses);
+  REQUIRE(contents.problems.size() == 2);
+  CHECK(
+      contains(contents.problems[0].what, "cannot read the folder " + (folder / "test").string()));
 }
 
 /// The most memory that the process has had so far.

@@ -200,7 +200,7 @@ TEST_CASE("grad-hist: wrong usage") {
       {"--at 0,0", "0 does not come after 0"},
       {"--at=-1", "'-1' is not an iteration"},
       {"--at 0,x", "'x' is not an iteration"},
-      {"--at ''", "'' is not an iteration"},
+      {"--at ''", "--at: its value is empty"},
       {"--metric sed,sed", "is there twice"},
       {"--metric lsed:0:0.01,lsed:0:nan", "--metric lsed:0:nan: "},
       {"--metric euclid", "unknown metric 'euclid'"},

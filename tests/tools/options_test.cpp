@@ -288,7 +288,7 @@ TEST_CASE("values that cannot work are refused, naming option and value") {
     const std::string message = usage_error({}, {assignment});
     CHECK_MESSAGE(message.starts_with(assignment.origin + ": "), message);
   }
-  CHECK(contains(usage_error({}, {assign("bn_init", "unifrom")}), "did you mean uniform?"));
+  CHECK(contains(usage_error({}, {assign("bn_init", "unifrom")}), "did you mean 'uniform'?"));
   CHECK(usage_error({}, {assign("r", "1e99")}) ==
         "--r 1e99: does not fit in a 32-bit floating-point number");
 }
@@ -328,10 +328,15 @@ TEST_CASE("a file that cannot be read is named") {
   CHECK(read_config_file(large).empty());
 }
 
-TEST_CASE("the nearest word has the fewest edits; the first of several wins") {
+TEST_CASE("the nearest word has the fewest edits, less than half its length; the first wins") {
   CHECK(nearest("kitten", {"sitting", "mitten", "bitten"}) == "mitten");
   CHECK(nearest("--patince", {"--precision", "--patience"}) == "--patience");
-  CHECK(nearest("", {"abc", "a"}) == "a");
+  CHECK(nearest("--wya", {"--shot", "--way"}) == "--way");
+  CHECK(nearest("", {"abc", "a"}).empty());
+  CHECK(nearest("a", {"s", "b"}).empty());
+  CHECK(nearest("--batch-norm", {"--support", "--query"}).empty());
+  CHECK(did_you_mean("abd", {"abc"}) == "; did you mean 'abc'?");
+  CHECK(did_you_mean("foo", {"s"}).empty());
   CHECK(nearest("x", {}).empty());
 }
 

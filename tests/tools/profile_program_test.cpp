@@ -230,9 +230,13 @@ TEST_CASE("wrong ranges of episodes and files that cannot be written are named, 
   CHECK(contains(errors("--profile-episodes 9:4", 2),
                  "--profile-episodes 9:4: the last episode comes before the first; write 4:9"));
   CHECK(contains(errors("--trace " + in(folder, "none/t.json"), 2), "make it first"));
-  CHECK_FALSE(std::filesystem::exists(folder / "run"));
   CHECK(contains(errors("--profile-episodes 6:9", 2),
                  "--profile-episodes 6:9: this run trains episodes 1 to 5; choose among them"));
+  CHECK(contains(errors("--trace " + in(folder, "run"), 2), "is the run's folder"));
+  for (const char* own : {"run/last.safetensors", "run/metrics.jsonl"}) {
+    CHECK(contains(errors("--trace " + in(folder, own), 2), "is a file of the run"));
+  }
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
   // A trace may lie in the run folder that is about to be made.
   REQUIRE(run_program(kSmall + "--episodes 5 --out " + in(folder, "other") + " --trace " +
                       in(folder, "other/t.json"))

@@ -60,6 +60,11 @@ TEST_CASE("wrong usage ends with 2, names what is wrong on stderr and prints no 
       {"train --data mnist", "--data mnist: "},
       {"verify", "data is required"},
       {"verify mnist:x", "mnist"},
+      {"--json info",
+       "unexpected argument '--json'; it goes after the command: protolith info --json"},
+      {"train --resume ''", "--resume: its value is empty"},
+      {"train --out ''", "--out: its value is empty"},
+      {"eval '' --data synthetic", "its value is empty"},
       {"info --device cpu", "unexpected argument"}};
   for (const auto& entry : cases) {
     const std::string& message = entry.second;

@@ -333,7 +333,7 @@ TEST_CASE("report refuses wrong usage by its exit code") {
   CHECK(run_program("report a a", folder.path()).code == 2);
   CHECK(run_program("report a --out", folder.path()).code == 2);
   const ProgramResult result = run_program("report a --out no/such/page.html", folder.path());
-  CHECK(result.code == 1);
+  CHECK(result.code == 2);
   CHECK(contains(result.errors, "no/such"));
 }
 

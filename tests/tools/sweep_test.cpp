@@ -207,6 +207,7 @@ TEST_CASE("a sweep's wrong usage is said before anything is trained") {
       {"--out x --r 0.1,nan", 2, "--r nan"},
       {"--out x --metric cosine", 2, "cosine"},
       {"--out x --s 0 --reference cosine", 2, "cosine"},
+      {"--out x --s 0,4 --r 0.1 --reference lsed:4:0.2", 2, "--metric lsed:4:0.2"},
       {"--out x --s 0 --episodes 3", 2, "--epoch-episodes"},
       {"--out x --s 0 --test-shot 30", 2, "32"},
       {"--out x --s 0 --train-shot 30", 2, "32"},

@@ -27,7 +27,7 @@ Config small_config() {
 struct Setup {
   explicit Setup(const ProfileFlags& flags, const CudaOptions& options = {})
       : backend(options), profile(backend, flags) {
-    profile.prepare(1, 100);
+    profile.open();
   }
   ~Setup() { CHECK(emulated::fault() == ""); }
 
