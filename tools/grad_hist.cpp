@@ -81,18 +81,17 @@ fs::path make_folder(const std::string& out) {
   return folder;
 }
 
-/// Starts from the checkpoint's network instead of the initial one.
-void load_network(Backend& backend, const std::string& path, Learner& learner) {
-  const Checkpoint checkpoint = load_model(backend, path);
+/// The network of --checkpoint, checked to be one that the configuration trains.
+Checkpoint open_network(Backend& backend, const std::string& path, const Conv4Options& wanted) {
+  Checkpoint checkpoint = load_model(backend, path);
   const Conv4Options& found = checkpoint.info.encoder;
-  const Conv4Options& wanted = learner.model().options();
   PROTOLITH_CHECK_USAGE(
       found == wanted,
       "--checkpoint {}: its encoder takes {}x{}x{} images {} the last pool, the configuration's "
       "{}x{}x{} {}; give --data, --preset or --last-pool to match",
       path, found.height, found.width, found.channels, found.last_pool ? "with" : "without",
       wanted.height, wanted.width, wanted.channels, wanted.last_pool ? "with" : "without");
-  learner.model().load_state(checkpoint.model->state());
+  return checkpoint;
 }
 
 /// What the program works on while it collects records.
@@ -110,7 +109,10 @@ struct Collection {
 /// after it was recorded: what went wrong is returned. So does an interruption.
 std::string collect(Collection& c, const Config& config, const std::vector<std::int64_t>& at) {
   Learner learner(c.backend, config, c.dataset);
-  if (!c.flags.checkpoint.empty()) load_network(c.backend, c.flags.checkpoint, learner);
+  if (!c.flags.checkpoint.empty()) {
+    Conv4& model = learner.model();
+    model.load_state(open_network(c.backend, c.flags.checkpoint, model.options()).model->state());
+  }
   const EpisodeSampler sampler = training_sampler(config, c.dataset);
   c.progress.start(to_string(config.metric));
   auto next = at.begin();
@@ -199,7 +201,11 @@ int grad_hist(const GradHistFlags& flags) {
   const InterruptGuard interrupt;
   const std::unique_ptr<Backend> backend = open_backend(configs.front(), flags.output.quiet);
   const Dataset dataset = open_data(configs.front(), flags.output.quiet);
-  training_sampler(configs.front(), dataset);  // throws before a folder is made
+  // What throws does so before a folder is made.
+  training_sampler(configs.front(), dataset);
+  if (!flags.checkpoint.empty()) {
+    open_network(*backend, flags.checkpoint, encoder_options(configs.front(), dataset));
+  }
   const fs::path folder = make_folder(flags.out);
   write_file_atomically(folder / "config.toml", to_toml(configs.front()));
   Progress progress(flags.output.quiet);

@@ -26,6 +26,10 @@ while (($#)); do
     *) echo "quickstart.sh: unknown option '$1'" >&2; usage >&2; exit 2 ;;
   esac
 done
+if [[ $episodes && ! $episodes =~ ^[1-9][0-9]*$ ]]; then
+  echo "quickstart.sh: --episodes '$episodes' is not a number of at least 1" >&2
+  exit 2
+fi
 if [[ $data && ! -d $data ]]; then
   echo "quickstart.sh: --data '$data' is not a folder" >&2
   exit 2

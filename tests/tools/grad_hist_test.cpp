@@ -216,6 +216,11 @@ TEST_CASE("grad-hist: wrong usage") {
     CHECK_MESSAGE(contains(result.errors, entry.second), result.errors);
     CHECK(!fs::exists(scratch / "grad-hist"));
   }
+  const ProgramResult missing =
+      run_program("grad-hist --preset demo --checkpoint none.safetensors", scratch.path());
+  CHECK(missing.code == 1);
+  CHECK(contains(missing.errors, "none.safetensors"));
+  CHECK(!fs::exists(scratch / "grad-hist"));
 }
 
 }  // namespace protolith::testing
