@@ -34,10 +34,12 @@ MEAN = numpy.array([0.485, 0.456, 0.406])  # ImageNet's, of RGB in 0 ... 1
 DEVIATION = numpy.array([0.229, 0.224, 0.225])
 
 
-def save_safetensors(tensors, path):
+def save_safetensors(tensors, path, metadata=None):
     """What safetensors.torch.save_file writes."""
     types = {torch.float32: "F32", torch.int64: "I64"}
     header, data = {}, b""
+    if metadata:
+        header["__metadata__"] = metadata
     for name, tensor in tensors.items():
         values = tensor.detach().contiguous().numpy().tobytes()
         header[name] = {"dtype": types[tensor.dtype], "shape": list(tensor.shape),
@@ -49,10 +51,10 @@ def save_safetensors(tensors, path):
         file.write(struct.pack("<Q", len(text)) + text + data)
 
 
-def random_model(channels):
+def random_model(channels, last_pool=True):
     """As after training: nothing is 0 or 1, biases and running statistics included."""
     torch.manual_seed(3)
-    model = ProtoNet(channels, 64, True)
+    model = ProtoNet(channels, 64, last_pool)
     for name, tensor in model.state_dict().items():
         if name.endswith(("running_var", "1.weight")):
             tensor.uniform_(0.5, 2)
@@ -90,6 +92,15 @@ def main():
             path = os.path.join(folder, "state_dict.safetensors")
             save_safetensors(model.state_dict(), path)
             compare(program, path, model, channels, "state_dict read by the program")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "described.safetensors")
+        model = random_model(1, last_pool=False)
+        info = {"encoder": {"name": "conv4", "channels": 1, "filters": 64, "height": 28,
+                            "width": 28, "last_pool": False},
+                "metric": "lsed:0:0.01", "distance": "gemm", "preprocessing": ""}
+        save_safetensors(model.state_dict(), path,
+                         {"format_version": "1", "protolith": json.dumps(info)})
+        compare(program, path, model, 1, "state_dict with metadata, without the last pool")
     tensors, metadata = read_safetensors(checkpoint)
     encoder = json.loads(metadata["protolith"])["encoder"]
     model = ProtoNet(encoder["channels"], encoder["filters"], encoder["last_pool"])
