@@ -265,10 +265,7 @@ void Trainer::finish_epoch(Progress& progress, double seconds) {
                  {"best", v.best}});
     text += fmt::format("; val loss {:.4f}, accuracy {}{}", v.loss.mean, percent_text(v.accuracy),
                         v.best ? " (best)" : "");
-    if (v.best) {
-      forget_evaluation();
-      save_model(folder_.best_checkpoint(), learner_.model(), info_);
-    }
+    if (v.best) save_best();
   }
   ++state_.epoch;
   state_.loss_sum = 0;
@@ -296,6 +293,10 @@ void Trainer::report_unfinished_epoch() {
   const EpisodeScores scores = validate(0);
   state_.last_loss = state_.best_loss = estimate(scores.loss).mean;
   state_.last_accuracy = state_.best_accuracy = estimate(scores.accuracy).mean;
+  save_best();
+}
+
+void Trainer::save_best() {
   forget_evaluation();
   save_model(folder_.best_checkpoint(), learner_.model(), info_);
 }

@@ -77,6 +77,7 @@ class Trainer {
   Validation validate_epoch();
   EpisodeScores validate(std::int64_t epoch);
   void report_unfinished_epoch();
+  void save_best();
   void save_last();
   /// Removes the evaluation of a model that is replaced.
   void forget_evaluation() const;
