@@ -39,6 +39,15 @@ bool all_canary(const std::byte* begin, const std::byte* end) {
 
 }  // namespace
 
+// A protection key opens and shuts all memory of that key by one register, not by every page's
+// entry.
+Memory::Memory() : key_(pkey_alloc(0, PKEY_DISABLE_ACCESS)) {}
+
+Memory::~Memory() {
+  clear();
+  if (key_ >= 0) pkey_free(key_);
+}
+
 void Memory::clear() {
   for (const auto& [begin, block] : blocks_) {
     ASAN_UNPOISON_MEMORY_REGION(block.mapping, block.mapping_bytes);
@@ -82,7 +91,7 @@ void* Memory::allocate(Space space, std::size_t bytes) {
   ASAN_POISON_MEMORY_REGION(begin + bytes, aligned - bytes);
   if (space == Space::device) {
     used_ += aligned;
-    if (open_ == 0) mprotect(first, pages, PROT_NONE);
+    give(first, pages);
   }
   blocks_[address(begin)] = {bytes, space, static_cast<std::byte*>(mapping), pages + 2 * kPage};
   return begin;
@@ -200,7 +209,20 @@ std::string Memory::damage() const {
   return {};
 }
 
-void Memory::protect(int protection) {
+void Memory::give(void* begin, std::size_t bytes) {
+  if (key_ >= 0) {
+    pkey_mprotect(begin, bytes, PROT_READ | PROT_WRITE, key_);
+  } else {
+    mprotect(begin, bytes, open_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
+  }
+}
+
+void Memory::set_open(bool open) {
+  if (key_ >= 0) {
+    pkey_set(key_, open ? 0 : PKEY_DISABLE_ACCESS);
+    return;
+  }
+  const int protection = open ? PROT_READ | PROT_WRITE : PROT_NONE;
   for (const auto& [begin, block] : blocks_) {
     if (block.space == Space::device) {
       mprotect(block.mapping + kPage, block.mapping_bytes - 2 * kPage, protection);
@@ -210,11 +232,11 @@ void Memory::protect(int protection) {
 }
 
 Memory::Open::Open(Memory& memory) : memory_(memory) {
-  if (memory_.open_++ == 0) memory_.protect(PROT_READ | PROT_WRITE);
+  if (memory_.open_++ == 0) memory_.set_open(true);
 }
 
 Memory::Open::~Open() {
-  if (--memory_.open_ == 0) memory_.protect(PROT_NONE);
+  if (--memory_.open_ == 0) memory_.set_open(false);
 }
 
 }  // namespace protolith::emulated

@@ -26,8 +26,8 @@ struct Range {
 
 class Memory {
  public:
-  Memory() = default;
-  ~Memory() { clear(); }
+  Memory();
+  ~Memory();
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
   /// As new.
@@ -103,7 +103,9 @@ class Memory {
   };
 
   std::string damage(std::uintptr_t begin, const Block& block) const;
-  void protect(int protection);
+  void set_open(bool open);
+  /// What device memory gets that work may access.
+  void give(void* begin, std::size_t bytes);
   void collect_accessible();
   Reservation* reservation(std::uintptr_t begin, std::size_t bytes);
   std::size_t free_offset(std::size_t bytes) const;
@@ -116,6 +118,7 @@ class Memory {
   std::vector<Range> accessible_;  // mapped and accessible, adjacent granules as one
   CUmemGenericAllocationHandle next_handle_ = 0x1000;
   int file_ = -1;  // what granules are made of
+  int key_;        // of the pages of device memory; negative where the processor has no such keys
   int open_ = 0;
   std::size_t total_ = kTotal;
   std::size_t used_ = 0;

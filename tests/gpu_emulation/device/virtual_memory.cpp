@@ -164,8 +164,12 @@ CUresult Memory::set_access(CUdeviceptr pointer, std::size_t bytes, bool accessi
   }
   if (end != pointer + bytes) return CUDA_ERROR_INVALID_VALUE;
   for (auto m = range->mappings.find(pointer); m != mapping; ++m) m->second.accessible = accessible;
-  mprotect(reinterpret_cast<void*>(pointer), bytes,
-           accessible && open_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
+  void* const begin = reinterpret_cast<void*>(pointer);
+  if (accessible) {
+    give(begin, bytes);
+  } else {
+    mprotect(begin, bytes, PROT_NONE);
+  }
   collect_accessible();
   return CUDA_SUCCESS;
 }
