@@ -68,7 +68,7 @@ Assignment read_entry(std::string_view key, const toml::node& value, const std::
 }
 
 /// `text` as a TOML basic string.
-std::string quoted(const std::string& text) {
+std::string toml_quoted(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
     const auto code = static_cast<unsigned char>(c);
@@ -86,7 +86,7 @@ std::string quoted(const std::string& text) {
 std::string toml_literal(const ConfigOption& option, const std::string& text) {
   switch (option.type) {
     case OptionType::text:
-      return quoted(text);
+      return toml_quoted(text);
     case OptionType::integer:
     case OptionType::number:
       return text;

@@ -85,14 +85,15 @@ EpisodeScores score(Backend& backend, ModelSource& candidate, const EvalFlags& f
   return scores;
 }
 
-constexpr std::int64_t kMost = 1'000'000;
+constexpr std::int64_t kMostEpisodes = 1'000'000;
 
 /// The first model's test episodes, changed by flags.
 EpisodeConfig episodes_of(const Config& config, const EvalFlags& flags) {
   const auto chosen = [](std::optional<std::int64_t> value, const char* name, std::int64_t least,
                          std::int64_t otherwise) {
-    PROTOLITH_CHECK_USAGE(!value || (*value >= least && *value <= kMost),
-                          "{} {}: must be an integer from {} to {}", name, *value, least, kMost);
+    PROTOLITH_CHECK_USAGE(!value || (*value >= least && *value <= kMostEpisodes),
+                          "{} {}: must be an integer from {} to {}", name, *value, least,
+                          kMostEpisodes);
     return value.value_or(otherwise);
   };
   return {.way = static_cast<int>(chosen(flags.way, "--way", 2, config.test.way)),

@@ -32,14 +32,14 @@ bool equal_epochs(const std::vector<ReportedRun>& runs) {
 }
 
 /// A number of an epoch, and half its interval where it has one.
-struct Quantity {
+struct EpochQuantity {
   std::string title, label;
   std::function<double(const EpochMetrics&)> value;
   std::function<double(const EpochMetrics&)> interval = {};
   bool validation = false;
 };
 
-std::vector<Quantity> quantities() {
+std::vector<EpochQuantity> quantities() {
   const auto percent = [](double EpochMetrics::*member) {
     return [member](const EpochMetrics& epoch) { return kShareOfPercent * epoch.*member; };
   };
@@ -58,8 +58,8 @@ std::vector<Quantity> quantities() {
            .validation = true}};
 }
 
-void add_curve(Panel& panel, const ReportedRun& run, std::size_t index, const Quantity& quantity,
-               bool by_epoch) {
+void add_curve(Panel& panel, const ReportedRun& run, std::size_t index,
+               const EpochQuantity& quantity, bool by_epoch) {
   const auto x = [&](const EpochMetrics& epoch) {
     return static_cast<double>(by_epoch ? epoch.epoch : epoch.episodes);
   };
@@ -77,7 +77,7 @@ void add_curve(Panel& panel, const ReportedRun& run, std::size_t index, const Qu
   panel.series.push_back(std::move(curve));
 }
 
-Panel curves_panel(const std::vector<ReportedRun>& runs, const Quantity& quantity) {
+Panel curves_panel(const std::vector<ReportedRun>& runs, const EpochQuantity& quantity) {
   const bool by_epoch = equal_epochs(runs);
   Panel panel{.title = quantity.title,
               .x = {.label = by_epoch ? "epoch" : "training episodes"},
@@ -161,7 +161,7 @@ void share_axes(std::vector<Panel>& panels) {
 Figure curves_figure(const std::vector<ReportedRun>& runs) {
   Figure figure{.title = "Training and validation loss and accuracy", .columns = 2, .panels = {}};
   const bool validated = std::any_of(runs.begin(), runs.end(), has_validation);
-  for (const Quantity& quantity : quantities()) {
+  for (const EpochQuantity& quantity : quantities()) {
     if (quantity.validation && !validated) continue;
     figure.panels.push_back(curves_panel(runs, quantity));
   }

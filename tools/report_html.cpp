@@ -57,17 +57,17 @@ std::string figure(const Figure& drawn, const std::string& caption) {
 }
 
 /// `value` in `format`, or a dash where nothing was recorded.
-std::string number(double value, const char* format) {
+std::string html_number(double value, const char* format) {
   return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : kNothing;
 }
 
-std::string percent(double share) {
-  return number(100 * share, "{:.2f}&nbsp;%");
+std::string html_percent(double share) {
+  return html_number(100 * share, "{:.2f}&nbsp;%");
 }
 
 std::string interval(double accuracy, double ci95) {
-  if (!std::isfinite(ci95)) return percent(accuracy);
-  return fmt::format("{} &plusmn;&nbsp;{:.2f}", number(100 * accuracy, "{:.2f}"), 100 * ci95) +
+  if (!std::isfinite(ci95)) return html_percent(accuracy);
+  return fmt::format("{} &plusmn;&nbsp;{:.2f}", html_number(100 * accuracy, "{:.2f}"), 100 * ci95) +
          "&nbsp;%";
 }
 
@@ -136,9 +136,9 @@ std::string summary_section(const std::vector<ReportedRun>& runs) {
         fmt::format("{}", run.epochs.back().episodes),
         best != nullptr ? fmt::format("{} of {}", best->epoch, run.epochs.back().epoch) : kNothing,
         best != nullptr ? interval(best->val_accuracy, best->val_ci95) : kNothing,
-        best != nullptr ? number(best->val_loss, "{:.4f}") : kNothing,
+        best != nullptr ? html_number(best->val_loss, "{:.4f}") : kNothing,
         std::isfinite(run.seconds()) ? format_duration(run.seconds()) : kNothing};
-    if (has_memory) row.push_back(number(run.epochs.back().peak_memory_mb, "{:.0f}"));
+    if (has_memory) row.push_back(html_number(run.epochs.back().peak_memory_mb, "{:.0f}"));
     row.push_back(html_escape(run.config.device) + ",&nbsp;" +
                   (run.config.threads > 0 ? fmt::format("{}&nbsp;threads", run.config.threads)
                                           : "all&nbsp;cores"));
@@ -166,16 +166,17 @@ std::string curves_section(const std::vector<ReportedRun>& runs) {
 std::string records_table(const ReportedRun& run) {
   std::vector<std::vector<std::string>> rows;
   const auto range = [](double min, double median, double max) {
-    return fmt::format("{} / {} / {}", number(min, "{:.4g}"), number(median, "{:.4g}"),
-                       number(max, "{:.4g}"));
+    return fmt::format("{} / {} / {}", html_number(min, "{:.4g}"), html_number(median, "{:.4g}"),
+                       html_number(max, "{:.4g}"));
   };
   for (const HistogramRecord& r : chosen_records(run)) {
     const double outside =
         (r.distance.below + r.distance.above + r.distance.nan) / r.distance.total();
-    rows.push_back({fmt::format("{}", r.episode), percent(r.share_below), percent(r.share_inside),
+    rows.push_back({fmt::format("{}", r.episode), html_percent(r.share_below),
+                    html_percent(r.share_inside),
                     range(r.gradient_min, r.gradient_median, r.gradient_max),
                     range(r.distance_min, r.distance_median, r.distance_max),
-                    number(r.entropy, "{:.3f}"), percent(outside)});
+                    html_number(r.entropy, "{:.3f}"), html_percent(outside)});
   }
   return table("The episodes shown, in numbers. The entropy is the softmax's, in nats.",
                {{"episodes before"},
@@ -221,7 +222,7 @@ std::string tests_section(const std::vector<ReportedRun>& runs) {
         {named(runs[i], i), html_escape(test.split),
          fmt::format("{}-way {}-shot, {} queries per class", test.way, test.shot, test.query),
          fmt::format("{}", test.episodes), interval(test.accuracy, test.ci95),
-         number(test.loss, "{:.4f}")});
+         html_number(test.loss, "{:.4f}")});
   }
   if (rows.empty()) return "";
   return "<section>\n<h2>Evaluation</h2>\n" +

@@ -22,11 +22,11 @@ const std::map<int, PaperAccuracy> kPaperOmniglot = {{1, {0.9514, 0.9565}}, {5, 
 const std::map<int, PaperAccuracy> kPaperMini = {{1, {0.4834, 0.5174}}, {5, {0.6794, 0.6839}}};
 
 /// A row's means, each with the half width of its interval.
-struct Column {
+struct MeanColumn {
   const char* mean;
   const char* ci95;
 };
-constexpr std::array<Column, 3> kColumns{
+constexpr std::array<MeanColumn, 3> kColumns{
     {{"accuracy", "ci95"}, {"other_accuracy", "other_ci95"}, {"difference", "difference_ci95"}}};
 
 int shot_of(const nlohmann::json& row) {
@@ -102,7 +102,7 @@ Table1Rows table1_means(const Table1Rows& rows) {
     for (const char* key : {"way", "paper_sed", "paper_lsed"}) {
       if (group.front().contains(key)) mean[key] = group.front()[key];
     }
-    for (const Column& column : kColumns) {
+    for (const MeanColumn& column : kColumns) {
       std::tie(mean[column.mean], mean[column.ci95]) = mean_over_seeds(group, column.mean);
     }
     means.push_back(mean);
@@ -131,7 +131,7 @@ std::string table1_csv(const Table1Rows& rows) {
   for (const auto& [shot, group] : by_shot(rows)) {
     for (const nlohmann::json& row : group) {
       text += fmt::format("{},{}", shot, row.contains("seed") ? row["seed"].dump() : "");
-      for (const Column& column : kColumns) {
+      for (const MeanColumn& column : kColumns) {
         text += fmt::format(",{},{}", number(row, column.mean), number(row, column.ci95));
       }
       text += row.contains("paper_sed")

@@ -20,7 +20,7 @@ std::string escaped(const std::string& text, const std::string& special) {
 }
 
 /// One word of bash and zsh, whatever it holds.
-std::string quoted(const std::string& text) {
+std::string shell_quoted(const std::string& text) {
   std::string result = "'";
   for (const char c : text) result += c == '\'' ? "'\\''" : std::string(1, c);
   return result + "'";
@@ -126,9 +126,9 @@ std::string bash_action(const ValueHelp& value) {
     case Offer::nothing:
       return "_protolith_words";
     case Offer::words:
-      return "_protolith_words " + joined(value.words, quoted);
+      return "_protolith_words " + joined(value.words, shell_quoted);
     case Offer::prefixes:
-      return "_protolith_prefixes " + joined(value.words, quoted);
+      return "_protolith_prefixes " + joined(value.words, shell_quoted);
     case Offer::files:
       return ":";
     case Offer::folders:
@@ -141,16 +141,16 @@ std::string bash_function(const std::string& name, const CommandHelp& command) {
   std::string text = name + "() {\n  case $option in\n";
   for (const ArgumentHelp& option : command.options) {
     if (option.value.kind.empty()) continue;
-    text += fmt::format("    {}) {} ;;\n", joined(option.flags, quoted, " | "),
+    text += fmt::format("    {}) {} ;;\n", joined(option.flags, shell_quoted, " | "),
                         bash_action(option.value));
   }
-  const std::string flags = "_protolith_words " + joined(flags_of(command), quoted);
+  const std::string flags = "_protolith_words " + joined(flags_of(command), shell_quoted);
   const ValueHelp* bare = bare_value(command);
   std::string other = bare == nullptr ? flags : bash_action(*bare);
   if (!command.commands.empty()) {
     Words names;
     for (const CommandHelp& child : command.commands) names.push_back(child.name);
-    other = "_protolith_words " + joined(names, quoted);
+    other = "_protolith_words " + joined(names, shell_quoted);
   }
   return text +
          fmt::format(
@@ -231,7 +231,7 @@ std::string zsh_option(const ArgumentHelp& option) {
       spec += fmt::format("{}:{}:{}", value.many ? ":*-*" : "", escaped(value.kind, "\\:"),
                           zsh_action(value));
     }
-    text += " \\\n    " + quoted(spec);
+    text += " \\\n    " + shell_quoted(spec);
   }
   return text;
 }
@@ -243,7 +243,7 @@ std::string zsh_arguments(const CommandHelp& command) {
     const std::string spec =
         fmt::format("{}:{}:{}", argument.value.many ? "*" : "",
                     escaped(one_line(argument.help), "\\:"), zsh_action(argument.value));
-    text += " \\\n    " + quoted(spec);
+    text += " \\\n    " + shell_quoted(spec);
   }
   return text;
 }
@@ -331,8 +331,8 @@ std::string zsh_completion(const CommandHelp& program) {
   text.pop_back();
   text += kZshMiddle;
   for (const CommandHelp& command : program.commands) {
-    text += fmt::format("    {}\n",
-                        quoted(escaped(command.name, ":") + ":" + one_line(command.description)));
+    text += fmt::format(
+        "    {}\n", shell_quoted(escaped(command.name, ":") + ":" + one_line(command.description)));
   }
   return text + "  )\n" + zsh_arguments(program) + " \\\n   " + kZshEnd;
 }

@@ -23,13 +23,14 @@ std::string in_child(Work work) {
     } catch (const std::exception& error) {
       text = std::string("exception: ") + error.what();
     }
-    const bool sent = write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size());
+    const bool sent =
+        ::write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size());
     _exit(sent ? 0 : 1);
   }
   close(ends[1]);
   std::string text;
   std::array<char, 4096> buffer{};
-  for (ssize_t got = 0; (got = read(ends[0], buffer.data(), buffer.size())) > 0;) {
+  for (ssize_t got = 0; (got = ::read(ends[0], buffer.data(), buffer.size())) > 0;) {
     text.append(buffer.data(), static_cast<std::size_t>(got));
   }
   close(ends[0]);

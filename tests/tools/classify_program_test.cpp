@@ -9,7 +9,8 @@
 #include "data/image_files.h"
 #include "data/synthetic.h"
 #include "tests/data/fixtures.h"
-#include "tests/tools/program.h"
+#include "tests/tools/glyphs.h"
+#include "tests/tools/program_json.h"
 #include "tools/checkpoint.h"
 #include "tools/learner.h"
 #include "tools/session.h"
@@ -21,11 +22,6 @@ namespace fs = std::filesystem;
 
 const std::string kPretrained =
     "'" PROTOLITH_GOLDENS "/../../models/pretrained/omniglot-20w1s-lsed.safetensors'";
-
-const Dataset& glyphs() {
-  static const Dataset dataset = make_synthetic(1);
-  return dataset;
-}
 
 /// A drawing of a test glyph as a BMP: dark on light, every pixel `zoom` wide and high.
 std::string glyph_file(std::size_t glyph, std::int32_t drawing, int zoom, int ink = 40,
@@ -78,12 +74,6 @@ void save_untrained(const fs::path& file, const std::string& metric, DistanceMet
 
 ProgramResult classify(const std::string& arguments, const fs::path& folder) {
   return run_program("classify --threads 1 --device cpu " + arguments, folder);
-}
-
-nlohmann::json json_of(const ProgramResult& result, int code = 0) {
-  CAPTURE(result.errors);
-  REQUIRE(result.code == code);
-  return nlohmann::json::parse(result.output);
 }
 
 struct Npy {

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 /// 5-way episodes of 15 images: 10 queries, 50 pairs.
-const std::string kSmall = "--preset demo --train-way 5 --train-query 2 --threads 1 ";
+const std::string kSmallEpisodes = "--preset demo --train-way 5 --train-query 2 --threads 1 ";
 
 /// The f32 data of a .npy file that numpy would read as `shape`.
 std::vector<float> read_npy(const fs::path& file, const std::string& shape) {
@@ -57,8 +57,8 @@ TEST_CASE("grad-hist: every histogram is a recount of the raw values, exactly") 
   const TemporaryFolder scratch;
   const fs::path out = scratch / "out";
   const ProgramResult result =
-      run_program("grad-hist " + kSmall + "--metric sed,lsed:4:0.1 --at 0,3 --json --out '" +
-                  out.string() + "'");
+      run_program("grad-hist " + kSmallEpisodes +
+                  "--metric sed,lsed:4:0.1 --at 0,3 --json --out '" + out.string() + "'");
   INFO(result.errors);
   REQUIRE(result.code == 0);
   const json printed = json::parse(result.output);
@@ -108,8 +108,8 @@ TEST_CASE("grad-hist: every histogram is a recount of the raw values, exactly") 
 TEST_CASE("grad-hist: metrics start from one network and see the same episodes") {
   const TemporaryFolder scratch;
   const fs::path out = scratch / "out";
-  REQUIRE(run_program("grad-hist " + kSmall + "--metric sed,lsed:4:0.1,lsed:0:0.01 --out '" +
-                      out.string() + "'")
+  REQUIRE(run_program("grad-hist " + kSmallEpisodes +
+                      "--metric sed,lsed:4:0.1,lsed:0:0.01 --out '" + out.string() + "'")
               .code == 0);
   const auto values = [&](const char* metric, const char* name) {
     return read_npy(out / metric / "iteration-0" / name, "10, 5");
@@ -133,11 +133,12 @@ TEST_CASE("grad-hist after N iterations is what a run records after N episodes")
   const TemporaryFolder scratch;
   const std::string run = (scratch / "run").string();
   const std::string out = (scratch / "out").string();
-  REQUIRE(run_program("train " + kSmall + "--val-way 5 --val-query 2 --val-episodes 2 " +
+  REQUIRE(run_program("train " + kSmallEpisodes + "--val-way 5 --val-query 2 --val-episodes 2 " +
                       "--metric lsed --episodes 9 --epoch-episodes 9 --histogram-every 4 --out " +
                       run)
               .code == 0);
-  REQUIRE(run_program("grad-hist " + kSmall + "--metric lsed --at 4,8 --out " + out).code == 0);
+  REQUIRE(run_program("grad-hist " + kSmallEpisodes + "--metric lsed --at 4,8 --out " + out).code ==
+          0);
   const json dumped = json::parse(slurp(out + "/histograms.json"));
   std::istringstream lines(slurp(run + "/histograms.jsonl"));
   std::string line;
@@ -153,14 +154,14 @@ TEST_CASE("grad-hist after N iterations is what a run records after N episodes")
 TEST_CASE("grad-hist: a checkpoint's network instead of the initial one") {
   const TemporaryFolder scratch;
   const std::string run = (scratch / "run").string();
-  REQUIRE(run_program("train " + kSmall +
+  REQUIRE(run_program("train " + kSmallEpisodes +
                       "--val-way 5 --val-query 2 --val-episodes 2 --metric sed " +
                       "--episodes 20 --epoch-episodes 20 --out " + run)
               .code == 0);
   const auto median = [&](const std::string& more) {
     static int number = 0;
     const ProgramResult result =
-        run_program("grad-hist " + kSmall + "--metric sed --json " + more + " --out '" +
+        run_program("grad-hist " + kSmallEpisodes + "--metric sed --json " + more + " --out '" +
                     (scratch / std::to_string(++number)).string() + "'");
     INFO(result.errors);
     REQUIRE(result.code == 0);
@@ -179,8 +180,8 @@ TEST_CASE("grad-hist: a diverged network's NaN gradients are counted and said") 
   const TemporaryFolder scratch;
   const fs::path out = scratch / "out";
   const ProgramResult result =
-      run_program("grad-hist " + kSmall + "--metric sed --lr 1e30 --at 0,1,2 --json --out '" +
-                  out.string() + "'");
+      run_program("grad-hist " + kSmallEpisodes +
+                  "--metric sed --lr 1e30 --at 0,1,2 --json --out '" + out.string() + "'");
   CHECK(result.code == 1);
   CHECK_MESSAGE(contains(result.errors, "gradients are no numbers (NaN)"), result.errors);
   CHECK_MESSAGE(contains(result.errors, "the loss became"), result.errors);

@@ -7,13 +7,14 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/engine/temporary_folder.h"
+#include "tests/tools/glyphs.h"
 #include "tools/session.h"
 #include "tools/trainer.h"
 
 namespace protolith::testing {
 namespace {
 
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kFloatNan = std::numeric_limits<float>::quiet_NaN();
 
 /// A 5-way configuration that trains in a moment.
 Config small_config(const std::string& metric) {
@@ -24,11 +25,6 @@ Config small_config(const std::string& metric) {
   config.last_pool = false;
   config.metric = Metric::parse(metric);
   return config;
-}
-
-const Dataset& glyphs() {
-  static const Dataset dataset = open_dataset("synthetic", {.use_cache = false});
-  return dataset;
 }
 
 std::vector<nlohmann::json> lines_of(const std::filesystem::path& file) {
@@ -113,7 +109,7 @@ TEST_CASE("a summary's figures, by hand") {
   CHECK(s.entropy == doctest::Approx(entropy / 2));
 
   // The bounds themselves are outside; NaN counts apart.
-  pairs.softmax_gradient = {1e-3F, -9.9e-6F, kNan, 0.5F};
+  pairs.softmax_gradient = {1e-3F, -9.9e-6F, kFloatNan, 0.5F};
   s = summarize(pairs);
   CHECK(s.nan == 1);
   CHECK(s.share_below == doctest::Approx(1.0 / 3));

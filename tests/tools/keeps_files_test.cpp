@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kSmall =
+const std::string kSmallRun =
     "--train-way 5 --train-query 2 --val-way 5 --val-query 2 --val-episodes 2 --test-way 5 "
     "--test-query 2 --test-episodes 10 --epoch-episodes 5 --threads 1 --convolution direct ";
 
@@ -47,7 +47,7 @@ void write_class(const fs::path& folder, int number) {
 
 TEST_CASE("no output replaces what the command reads, or a run's own files") {
   const TemporaryFolder folder;
-  REQUIRE(run_program("train " + kSmall + "--episodes 5 --out run", folder.path()).code == 0);
+  REQUIRE(run_program("train " + kSmallRun + "--episodes 5 --out run", folder.path()).code == 0);
   fs::copy_file(folder / "run/best.safetensors", folder / "m.safetensors");
   spill(folder / "a.png", picture(77));
   fs::create_symlink("m.safetensors", folder / "link.safetensors");
@@ -81,7 +81,7 @@ TEST_CASE("no output replaces what the command reads, or a run's own files") {
 
 TEST_CASE("a run keeps the evaluation of its best model on its own data alone") {
   const TemporaryFolder folder;
-  REQUIRE(run_program("train " + kSmall + "--episodes 5 --out run", folder.path()).code == 0);
+  REQUIRE(run_program("train " + kSmallRun + "--episodes 5 --out run", folder.path()).code == 0);
   const auto file = folder / "run/eval.json";
   const std::string eval = "eval run --threads 1 ";
   REQUIRE(run_program(eval, folder.path()).code == 0);
@@ -102,7 +102,7 @@ TEST_CASE("a run keeps the evaluation of its best model on its own data alone") 
 TEST_CASE("two processes do not train in one folder") {
   const TemporaryFolder folder;
   const pid_t child =
-      start(words("train " + kSmall + "--episodes 100000 --out " + (folder / "run").string()),
+      start(words("train " + kSmallRun + "--episodes 100000 --out " + (folder / "run").string()),
             folder / "log");
   CHECK(wait_for([&] { return fs::exists(folder / "run/last.safetensors"); }));
   expect(folder.path(), "train --resume run --episodes 200000", 2,
@@ -140,7 +140,7 @@ TEST_CASE("eval refuses a folder whose classes were dealt out anew") {
 
 TEST_CASE("a resume that asks for less than there is changes nothing") {
   const TemporaryFolder folder;
-  REQUIRE(run_program("train " + kSmall + "--episodes 10 --out run", folder.path()).code == 0);
+  REQUIRE(run_program("train " + kSmallRun + "--episodes 10 --out run", folder.path()).code == 0);
   const std::string config = slurp(folder / "run/config.toml");
   expect(folder.path(), "train --resume run --episodes 3", 2, "run has had 10 episodes");
   CHECK(slurp(folder / "run/config.toml") == config);
@@ -150,7 +150,7 @@ TEST_CASE("a resume that asks for less than there is changes nothing") {
 TEST_CASE("what a run prints is what it is") {
   const TemporaryFolder folder;
   const ProgramResult quoted =
-      run_program("train " + kSmall + "--episodes 3 --out 'my run'", folder.path());
+      run_program("train " + kSmallRun + "--episodes 3 --out 'my run'", folder.path());
   CHECK(contains(quoted.output, "next: protolith eval 'my run'\n"));
   CHECK(contains(quoted.output, "less than an epoch: validation loss"));
   CHECK_FALSE(contains(quoted.output, "best epoch 0"));
@@ -164,13 +164,13 @@ TEST_CASE("what a run prints is what it is") {
   const ProgramResult one = run_program("eval ./-run", folder.path());
   CHECK(one.code == 0);
   CHECK_FALSE(contains(one.output, "nan"));
-  expect(folder.path(), "train " + kSmall + "--lr 1e30 --episodes 4 --out bad", 1,
+  expect(folder.path(), "train " + kSmallRun + "--lr 1e30 --episodes 4 --out bad", 1,
          "nothing is saved yet; remove bad");
 }
 
 TEST_CASE("a bare state dictionary is used with a warning of what is taken for granted") {
   const TemporaryFolder folder;
-  REQUIRE(run_program("train " + kSmall + "--episodes 5 --last-pool on --out run", folder.path())
+  REQUIRE(run_program("train " + kSmallRun + "--episodes 5 --last-pool on --out run", folder.path())
               .code == 0);
   SafeTensors file = read_safetensors(folder / "run/best.safetensors");
   file.metadata.clear();
@@ -182,7 +182,7 @@ TEST_CASE("a bare state dictionary is used with a warning of what is taken for g
 TEST_CASE("a signal to reproduce alone stops the command that it runs") {
   const TemporaryFolder folder;
   const auto out = folder / "out";
-  const pid_t child = start(words("reproduce table1 --data synthetic " + kSmall +
+  const pid_t child = start(words("reproduce table1 --data synthetic " + kSmallRun +
                                   "--episodes 20000 --out " + out.string()),
                             folder / "log", true);
   CHECK(wait_for([&] { return fs::exists(out / "sed-1shot/last.safetensors"); }));

@@ -7,17 +7,12 @@
 #include <cstring>
 #include <numeric>
 
-#include "tools/session.h"
+#include "tests/tools/glyphs.h"
 
 namespace protolith::testing {
 namespace {
 
-const Dataset& glyphs() {
-  static const Dataset dataset = open_dataset("synthetic", {.use_cache = false});
-  return dataset;
-}
-
-Config small_config() {
+Config lsed_config() {
   Config config;
   config.last_pool = false;
   config.metric = Metric::parse("lsed");
@@ -28,8 +23,8 @@ Config small_config() {
 
 TEST_CASE("steps whose results are collected later are the same steps") {
   const EpisodeSampler sampler(glyphs().classes(Split::train), {5, 1, 2}, 1, Split::train);
-  const auto backend = open_backend(small_config());
-  Learner one(*backend, small_config(), glyphs()), other(*backend, small_config(), glyphs());
+  const auto backend = open_backend(lsed_config());
+  Learner one(*backend, lsed_config(), glyphs()), other(*backend, lsed_config(), glyphs());
   for (std::uint64_t i = 0; i < 3; ++i) other.submit(sampler.sample(i), sampler.shape());
   CHECK(other.pending() == 3);
   CHECK_THROWS_AS(other.step(sampler.sample(3), sampler.shape()), Error);
@@ -54,7 +49,7 @@ TEST_CASE("bf16 convolutions learn, with the same bits each time") {
     MESSAGE("skipped: the processor has no AVX512-BF16");
     return;
   }
-  Config config = small_config();
+  Config config = lsed_config();
   config.precision = "bf16";
   const EpisodeSampler sampler(glyphs().classes(Split::train), {5, 1, 2}, 1, Split::train);
   const auto train = [&] {
@@ -77,7 +72,7 @@ TEST_CASE("bf16 convolutions learn, with the same bits each time") {
 }
 
 TEST_CASE("a loss that is not finite ends the collection and stops the optimizer") {
-  Config config = small_config();
+  Config config = lsed_config();
   config.adam.learning_rate = 1e30F;
   const EpisodeSampler sampler(glyphs().classes(Split::train), {5, 1, 2}, 1, Split::train);
   const auto backend = open_backend(config);

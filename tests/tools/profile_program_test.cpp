@@ -12,7 +12,7 @@
 namespace protolith::testing {
 namespace {
 
-const std::string kSmall =
+const std::string kSmallTraining =
     "train --preset demo --train-way 5 --train-query 2 --val-way 5 --val-query 2 --val-episodes 2 "
     "--epoch-episodes 5 --threads 1 --quiet --device cpu ";
 
@@ -96,8 +96,8 @@ TEST_CASE("the trace of 20 steps on glyphs keeps to the format, nests, and leave
 
 TEST_CASE("profiling changes no bit of the result") {
   const TemporaryFolder folder;
-  REQUIRE(run_program(kSmall + "--episodes 12 --out " + in(folder, "plain")).code == 0);
-  REQUIRE(run_program(kSmall + "--episodes 12 --profile --profile-episodes 3:7 --trace " +
+  REQUIRE(run_program(kSmallTraining + "--episodes 12 --out " + in(folder, "plain")).code == 0);
+  REQUIRE(run_program(kSmallTraining + "--episodes 12 --profile --profile-episodes 3:7 --trace " +
                       in(folder, "t.json") + " --out " + in(folder, "profiled"))
               .code == 0);
   for (const char* file : {"last.safetensors", "best.safetensors", "config.toml"}) {
@@ -111,9 +111,9 @@ TEST_CASE("profiling changes no bit of the result") {
 TEST_CASE("--profile-episodes chooses what is traced and what is in the table") {
   const TemporaryFolder folder;
   // Its second epoch begins with episode 6, and validation lies between.
-  const ProgramResult result =
-      run_program(kSmall + "--episodes 10 --profile --json --profile-episodes 4:7 --trace " +
-                  in(folder, "t.json") + " --out " + in(folder, "run"));
+  const ProgramResult result = run_program(
+      kSmallTraining + "--episodes 10 --profile --json --profile-episodes 4:7 --trace " +
+      in(folder, "t.json") + " --out " + in(folder, "run"));
   INFO(result.errors);
   REQUIRE(result.code == 0);
   const std::vector<TraceEvent> events = read_trace(folder / "t.json");
@@ -162,7 +162,7 @@ TEST_CASE("--profile-episodes chooses what is traced and what is in the table") 
 TEST_CASE("--profile prints a table whose own times add up") {
   const TemporaryFolder folder;
   const ProgramResult result =
-      run_program(kSmall + "--episodes 5 --profile --out " + in(folder, "run"));
+      run_program(kSmallTraining + "--episodes 5 --profile --out " + in(folder, "run"));
   REQUIRE(result.code == 0);
   CHECK(contains(result.output, "winograd backward"));
   CHECK(contains(result.output, "[15, 14, 14, 64]"));
@@ -187,7 +187,7 @@ TEST_CASE("--profile prints a table whose own times add up") {
 TEST_CASE("an interrupted training writes its trace") {
   const TemporaryFolder folder;
   const pid_t child =
-      start(words(kSmall + "--episodes 100000 --patience 100000 --out " +
+      start(words(kSmallTraining + "--episodes 100000 --patience 100000 --out " +
                   (folder / "run").string() + " --trace " + (folder / "t.json").string()),
             folder / "log");
   CHECK(wait_for([&] { return std::filesystem::exists(folder / "run" / "last.safetensors"); }));
@@ -200,7 +200,7 @@ TEST_CASE("an interrupted training writes its trace") {
 
 TEST_CASE("a resumed run is profiled from where it goes on") {
   const TemporaryFolder folder;
-  REQUIRE(run_program(kSmall + "--episodes 5 --out " + in(folder, "run")).code == 0);
+  REQUIRE(run_program(kSmallTraining + "--episodes 5 --out " + in(folder, "run")).code == 0);
   const std::string more = "train --quiet --episodes 10 --resume " + in(folder, "run");
   const ProgramResult past = run_program(more + " --profile-episodes 2:4 --profile");
   CHECK(past.code == 2);
@@ -214,7 +214,7 @@ TEST_CASE("wrong ranges of episodes and files that cannot be written are named, 
   const TemporaryFolder folder;
   const auto errors = [&](const std::string& arguments, int code) {
     const ProgramResult result =
-        run_program(kSmall + "--episodes 5 --out " + in(folder, "run") + " " + arguments);
+        run_program(kSmallTraining + "--episodes 5 --out " + in(folder, "run") + " " + arguments);
     CHECK(result.code == code);
     CHECK_FALSE(contains(result.output, "run folder"));
     return result.errors;
@@ -238,12 +238,12 @@ TEST_CASE("wrong ranges of episodes and files that cannot be written are named, 
   }
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
   // A trace may lie in the run folder that is about to be made.
-  REQUIRE(run_program(kSmall + "--episodes 5 --out " + in(folder, "other") + " --trace " +
+  REQUIRE(run_program(kSmallTraining + "--episodes 5 --out " + in(folder, "other") + " --trace " +
                       in(folder, "other/t.json"))
               .code == 0);
   CHECK(count(read_trace(folder / "other" / "t.json"), "episode") == 5);
-  const ProgramResult nobody =
-      run_program(kSmall + "--episodes 5 --profile-episodes 2:3 --out " + in(folder, "third"));
+  const ProgramResult nobody = run_program(
+      kSmallTraining + "--episodes 5 --profile-episodes 2:3 --out " + in(folder, "third"));
   CHECK(nobody.code == 0);
   CHECK(contains(nobody.errors, "nobody listens; add --trace or --profile"));
 }
@@ -253,7 +253,8 @@ TEST_CASE("a profiler that is attached hears the ranges, nested, of the chosen e
   const TemporaryFolder folder;
   const Environment injection("NVTX_INJECTION64_PATH", PROTOLITH_NVTX_INJECTION);
   const Environment log("NVTX_LOG", (folder / "log").c_str());
-  REQUIRE(run_program(kSmall + "--episodes 10 --profile-episodes 3:4 --out " + in(folder, "run"))
+  REQUIRE(run_program(kSmallTraining + "--episodes 10 --profile-episodes 3:4 --out " +
+                      in(folder, "run"))
               .code == 0);
   std::istringstream lines(slurp(folder / "log"));
   std::string line;

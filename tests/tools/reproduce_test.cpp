@@ -5,14 +5,14 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/check.h"
-#include "tests/tools/program.h"
+#include "tests/tools/program_json.h"
 #include "tools/reproduce_table.h"
 
 namespace protolith::testing {
 namespace {
 
 /// A training of a second.
-const std::string kSmall =
+const std::string kSmallTable =
     "--data synthetic --train-way 5 --train-query 2 --val-way 5 --val-query 2 --val-episodes 3 "
     "--epoch-episodes 5 --test-way 5 --test-query 2 --test-episodes 10 --threads 1 "
     "--convolution direct ";  // the address sanitizer makes Winograd's kernels slow
@@ -29,12 +29,6 @@ std::vector<std::string> lines(const std::string& target, bool quick = false,
 
 Assignment flag(const char* key, const char* value) {
   return {find_option(key), value, ""};
-}
-
-nlohmann::json json_of(const ProgramResult& result) {
-  INFO(result.errors);
-  REQUIRE(result.code == 0);
-  return nlohmann::json::parse(result.output);
 }
 
 nlohmann::json comparison(double sed, double lsed) {
@@ -189,7 +183,8 @@ TEST_CASE("seeds are a list with ranges") {
 
 TEST_CASE("table 1 of several seeds grows in one folder") {
   const TemporaryFolder folder;
-  const std::string command = "reproduce table1 " + kSmall + "--episodes 5 --out table --seeds ";
+  const std::string command =
+      "reproduce table1 " + kSmallTable + "--episodes 5 --out table --seeds ";
   json_of(run_program(command + "4 --json", folder.path()));
   const ProgramResult two = run_program(command + "4:5", folder.path());
   REQUIRE_MESSAGE(two.code == 0, two.errors);
@@ -209,7 +204,7 @@ TEST_CASE("table 1 of several seeds grows in one folder") {
 
 TEST_CASE("table 1 from training to text; a second call only reads; other settings are refused") {
   const TemporaryFolder folder;
-  const std::string command = "reproduce table1 " + kSmall + "--episodes 10 --out table ";
+  const std::string command = "reproduce table1 " + kSmallTable + "--episodes 10 --out table ";
   const ProgramResult result = run_program(command, folder.path());
   INFO(result.errors);
   REQUIRE(result.code == 0);
@@ -244,7 +239,7 @@ TEST_CASE("table 1 from training to text; a second call only reads; other settin
 
 TEST_CASE("Ctrl-C stops the command and its training, which goes on where it was") {
   const TemporaryFolder folder;
-  const std::string command = "reproduce table1 " + kSmall + "--episodes 15 --json --out ";
+  const std::string command = "reproduce table1 " + kSmallTable + "--episodes 15 --json --out ";
   const nlohmann::json whole =
       json_of(run_program(command + "'" + (folder / "whole").string() + "'"));
   const auto out = folder / "parts";
@@ -263,7 +258,7 @@ TEST_CASE("Ctrl-C stops the command and its training, which goes on where it was
 
 TEST_CASE("a histogram figure that was begun is made anew, a finished one is read") {
   const TemporaryFolder folder;
-  const std::string command = "reproduce fig5 --quick " + kSmall + "--json --out fig5";
+  const std::string command = "reproduce fig5 --quick " + kSmallTable + "--json --out fig5";
   std::filesystem::create_directories(folder / "fig5/hist");
   spill(folder / "fig5/hist/gradients.npy", "half");
   const ProgramResult result = run_program(command, folder.path());
@@ -274,7 +269,7 @@ TEST_CASE("a histogram figure that was begun is made anew, a finished one is rea
   CHECK(std::filesystem::exists(folder / "fig5/hist/figure.png"));
   CHECK_FALSE(std::filesystem::exists(folder / "fig5/hist/gradients.npy"));
   const ProgramResult again =
-      run_program("reproduce fig5 --quick " + kSmall + "--out fig5", folder.path());
+      run_program("reproduce fig5 --quick " + kSmallTable + "--out fig5", folder.path());
   CHECK(again.code == 0);
   CHECK(contains(again.errors, "already done"));
   CHECK(contains(again.output, "lsed:0:0.01"));
@@ -284,7 +279,7 @@ TEST_CASE("a histogram figure that was begun is made anew, a finished one is rea
 
 TEST_CASE("figure 9 is the curves of two runs, and a report") {
   const TemporaryFolder folder;
-  const std::string command = "reproduce fig9 " + kSmall + "--episodes 15 --out fig9";
+  const std::string command = "reproduce fig9 " + kSmallTable + "--episodes 15 --out fig9";
   const ProgramResult result = run_program(command, folder.path());
   INFO(result.errors);
   REQUIRE(result.code == 0);
@@ -301,7 +296,7 @@ TEST_CASE("figure 9 is the curves of two runs, and a report") {
 
 TEST_CASE("figure 8 is a sweep with its numbers") {
   const TemporaryFolder folder;
-  const std::string command = "reproduce fig8 --quick " + kSmall + "--episodes 5 --out fig8";
+  const std::string command = "reproduce fig8 --quick " + kSmallTable + "--episodes 5 --out fig8";
   const ProgramResult result = run_program(command, folder.path());
   INFO(result.errors);
   REQUIRE(result.code == 0);

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/check.h"
-#include "tests/tools/program.h"
+#include "tests/tools/program_json.h"
 #include "tools/settings_file.h"
 #include "tools/sweep_grid.h"
 
@@ -12,7 +12,7 @@ namespace protolith::testing {
 namespace {
 
 /// A cell of a second: 5-way episodes, epochs of 5.
-const std::string kSmall =
+const std::string kSmallGrid =
     "--train-way 5 --train-query 2 --val-way 5 --val-query 2 --val-episodes 3 --epoch-episodes 5 "
     "--test-way 5 --test-query 2 --test-episodes 10 --threads 1 "
     "--convolution direct ";  // the address sanitizer makes Winograd's kernels slow
@@ -25,12 +25,6 @@ std::vector<std::string> texts(const std::vector<Metric>& metrics) {
 
 SweepCell cell(const std::string& metric, double accuracy, double loss) {
   return {Metric::parse(metric), accuracy, 0.01, loss, 3, "runs/" + metric};
-}
-
-nlohmann::json json_of(const ProgramResult& result) {
-  INFO(result.errors);
-  REQUIRE(result.code == 0);
-  return nlohmann::json::parse(result.output);
 }
 
 /// The result without the folders' names.
@@ -106,7 +100,7 @@ TEST_CASE("settings differ by key, before and now") {
 
 TEST_CASE("a sweep trains each cell as train does, and tests the chosen one as eval does") {
   const TemporaryFolder folder;
-  const std::string command = "sweep " + kSmall + "--episodes 10 --json --out sweep ";
+  const std::string command = "sweep " + kSmallGrid + "--episodes 10 --json --out sweep ";
   const nlohmann::json result =
       json_of(run_program(command + "--s 0,4 --metric sed", folder.path()));
   REQUIRE(result["cells"].size() == 3);
@@ -122,8 +116,9 @@ TEST_CASE("a sweep trains each cell as train does, and tests the chosen one as e
     CHECK(std::filesystem::exists(folder / "sweep" / file));
   }
 
-  const nlohmann::json alone = json_of(run_program(
-      "train " + kSmall + "--episodes 10 --metric lsed:4:0.01 --json --out alone", folder.path()));
+  const nlohmann::json alone = json_of(
+      run_program("train " + kSmallGrid + "--episodes 10 --metric lsed:4:0.01 --json --out alone",
+                  folder.path()));
   for (const char* key : {"val_accuracy", "val_loss", "best_epoch"}) {
     CHECK(result["cells"][1][key] == alone[key]);
   }
@@ -159,7 +154,7 @@ TEST_CASE("a sweep trains each cell as train does, and tests the chosen one as e
 
 TEST_CASE("Ctrl-C within a cell saves and exits with 130; the same command ends as if without") {
   const TemporaryFolder folder;
-  const std::string command = "sweep " + kSmall + "--episodes 15 --r 0.1,0.01 --json --out ";
+  const std::string command = "sweep " + kSmallGrid + "--episodes 15 --r 0.1,0.01 --json --out ";
   const nlohmann::json whole =
       json_of(run_program(command + "'" + (folder / "whole").string() + "'"));
   const auto out = folder / "parts";
@@ -182,7 +177,7 @@ TEST_CASE("without gnuplot everything else is written, then the sweep fails") {
   const std::string path = std::getenv("PATH");
   setenv("PATH", folder.path().c_str(), 1);
   const ProgramResult result =
-      run_program("sweep " + kSmall + "--episodes 5 --r 0.1 --json --out sweep", folder.path());
+      run_program("sweep " + kSmallGrid + "--episodes 5 --r 0.1 --json --out sweep", folder.path());
   setenv("PATH", path.c_str(), 1);
   CHECK(result.code == 1);
   CHECK_MESSAGE(contains(result.errors, "gnuplot is missing"), result.errors);
@@ -217,7 +212,7 @@ TEST_CASE("a sweep's wrong usage is said before anything is trained") {
   };
   for (const Case& c : cases) {
     CAPTURE(c.arguments);
-    const ProgramResult result = run_program("sweep " + kSmall + c.arguments, folder.path());
+    const ProgramResult result = run_program("sweep " + kSmallGrid + c.arguments, folder.path());
     CHECK(result.code == c.code);
     CHECK(result.output.empty());
     CHECK_MESSAGE(contains(result.errors, c.message), result.errors);

@@ -12,26 +12,20 @@
 
 #include "engine/safetensors.h"
 #include "tests/engine/environment.h"
-#include "tests/tools/program.h"
+#include "tests/tools/program_json.h"
 
 namespace protolith::testing {
 namespace {
 
 /// A run of seconds: 5-way episodes of 15 images, epochs of 5. Direct convolutions: the program is
 /// tested here, and the address sanitizer makes Winograd's kernels slow.
-const std::string kSmall =
+const std::string kSmallPreset =
     "--preset demo --train-way 5 --train-query 2 --val-way 5 --val-query 2 --val-episodes 2 "
     "--epoch-episodes 5 --metric lsed --threads 1 --convolution direct";
 
 std::string train(const std::filesystem::path& run, int episodes, int patience = 1000) {
-  return "train " + kSmall + " --patience " + std::to_string(patience) + " --episodes " +
+  return "train " + kSmallPreset + " --patience " + std::to_string(patience) + " --episodes " +
          std::to_string(episodes) + " --out '" + run.string() + "'";
-}
-
-nlohmann::json json_of(const ProgramResult& result) {
-  INFO(result.errors);
-  REQUIRE(result.code == 0);
-  return nlohmann::json::parse(result.output);
 }
 
 }  // namespace
@@ -71,9 +65,10 @@ TEST_CASE("train, eval and compare, from JSON to text") {
 TEST_CASE("Ctrl-C saves and exits with 130; the resumed run ends in the same bits") {
   const TemporaryFolder folder;
   REQUIRE(run_program(train(folder / "whole", 150)).code == 0);
-  const pid_t child = start(words("train " + kSmall + " --patience 1000 --episodes 150 --out " +
-                                  (folder / "run").string()),
-                            folder / "log");
+  const pid_t child =
+      start(words("train " + kSmallPreset + " --patience 1000 --episodes 150 --out " +
+                  (folder / "run").string()),
+            folder / "log");
   CHECK(wait_for([&] { return std::filesystem::exists(folder / "run" / "last.safetensors"); }));
   kill(child, SIGINT);
   int status = 0;
@@ -96,9 +91,9 @@ TEST_CASE("kill -9 at any moment leaves a run that resumes to the same bits") {
   for (const int milliseconds : {0, 3, 9, 20}) {
     CAPTURE(milliseconds);
     const auto run = folder / ("run" + std::to_string(milliseconds));
-    const pid_t child =
-        start(words("train " + kSmall + " --patience 1000 --episodes 60 --out " + run.string()),
-              folder / "log");
+    const pid_t child = start(
+        words("train " + kSmallPreset + " --patience 1000 --episodes 60 --out " + run.string()),
+        folder / "log");
     CHECK(wait_for([&] { return std::filesystem::exists(run / "last.safetensors"); }));
     std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
     kill(child, SIGKILL);
@@ -116,9 +111,9 @@ TEST_CASE("a disk that is full while saving keeps the last good checkpoint") {
   const TemporaryFolder folder;
   const auto run = folder / "run";
   REQUIRE(run_program(train(folder / "whole", 150)).code == 0);
-  const pid_t child =
-      start(words("train " + kSmall + " --patience 1000 --episodes 150 --out " + run.string()),
-            folder / "log");
+  const pid_t child = start(
+      words("train " + kSmallPreset + " --patience 1000 --episodes 150 --out " + run.string()),
+      folder / "log");
   CHECK(wait_for([&] { return std::filesystem::exists(run / "last.safetensors"); }));
   // From now on its files may have 256 KiB at most: a checkpoint no longer fits.
   const rlimit limit{256 << 10, 256 << 10};
@@ -154,12 +149,12 @@ TEST_CASE("wrong input names the file or value, and loses nothing") {
   };
   const Case cases[] = {
       {train(run, 10), 2, "--resume"},
-      {"train " + kSmall + " --episodes 5 --out " + path("file") + "/run", 1, "file"},
-      {"train " + kSmall + " --episodes 5 --out /proc/run", 1, "/proc/run"},
+      {"train " + kSmallPreset + " --episodes 5 --out " + path("file") + "/run", 1, "file"},
+      {"train " + kSmallPreset + " --episodes 5 --out /proc/run", 1, "/proc/run"},
       {"train --preset demo --train-way 5000 --out " + path("x"), 2, "5000"},
       {"train --preset demo --train-shot 15 --train-query 10 --out " + path("x"), 2, "25"},
       {"train --preset demo --val-way 5000 --out " + path("x"), 2, "5000"},
-      {"train " + kSmall + " --data omniglot:" + path("nowhere") + " --out " + path("x"), 1,
+      {"train " + kSmallPreset + " --data omniglot:" + path("nowhere") + " --out " + path("x"), 1,
        "nowhere"},
       {"train --resume " + path("run") + " --seed 9", 2, "seed = 9"},
       {"train --resume " + path("run") + " --last-pool on", 2, "last_pool = true"},
@@ -196,13 +191,13 @@ TEST_CASE("without a CUDA device, cuda is refused with the reason and auto train
   const Environment hidden("CUDA_VISIBLE_DEVICES", "");  // where there are some
   const TemporaryFolder folder;
   const std::string out = " --out '" + (folder / "run").string() + "'";
-  const ProgramResult refused = run_program("train " + kSmall + " --device cuda" + out);
+  const ProgramResult refused = run_program("train " + kSmallPreset + " --device cuda" + out);
   CHECK(refused.code == 1);
   CHECK(contains(refused.errors, "protolith: error: device cuda: "));
   CHECK(contains(refused.errors, "--device cpu"));
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
   const ProgramResult trained =
-      run_program("train " + kSmall + " --device auto --episodes 1" + out);
+      run_program("train " + kSmallPreset + " --device auto --episodes 1" + out);
   CHECK(trained.code == 0);
   CHECK(contains(trained.errors, "protolith: computing on the CPU: "));
 }
@@ -211,7 +206,7 @@ TEST_CASE("what only CUDA has is refused on the CPU") {
   const TemporaryFolder folder;
   for (const char* flag : {"--batch-norm cudnn", "--precision tf32"}) {
     CAPTURE(flag);
-    const ProgramResult result = run_program("train " + kSmall + " --device cpu " + flag +
+    const ProgramResult result = run_program("train " + kSmallPreset + " --device cpu " + flag +
                                              " --out '" + (folder / "run").string() + "'");
     CHECK(result.code == 2);
     CHECK(contains(result.errors, flag));

@@ -7,6 +7,7 @@
 #include "engine/safetensors.h"
 #include "tests/engine/temporary_folder.h"
 #include "tests/tools/event_reader.h"
+#include "tests/tools/glyphs.h"
 #include "tools/session.h"
 #include "tools/trainer.h"
 
@@ -28,11 +29,6 @@ namespace {
 /// How many blocks of host memory tensors have taken so far.
 std::int64_t host_allocations() {
   return aligned_blocks;
-}
-
-const Dataset& glyphs() {
-  static const Dataset dataset = open_dataset("synthetic", {.use_cache = false});
-  return dataset;
 }
 
 Config small_config() {
