@@ -259,8 +259,9 @@ std::shared_ptr<const PreparedConvBlock> CpuBackend::prepare_conv_block(
     return prepared;
   }
   auto prepared = std::make_shared<WinogradPrepared>();
-  prepared->filters = persistent({cpu::kPlanes, weight[3], weight[0]}, DType::f32);
+  prepared->filters = persistent({cpu::winograd_filter_elements(weight[0], weight[3])}, DType::f32);
   prepared->shift = persistent({weight[0]}, DType::f32);
+  prepared->channels = weight[3];
   prepared->pool = parameters.pool;
   const Tensor scale = floats(weight[0]);
   fold(scale, prepared->shift);
@@ -285,13 +286,13 @@ Tensor CpuBackend::conv_block_inference(const Tensor& x, const PreparedConvBlock
   }
   const auto* block = dynamic_cast<const WinogradPrepared*>(&prepared);
   if (block == nullptr) return Backend::conv_block_inference(x, prepared);
-  const Shape& filters = block->filters.shape();
-  const auto e = convolution_extents(x, filters[2], filters[1], block->pool);
+  const std::int64_t filters = block->shift.elements();
+  const auto e = convolution_extents(x, filters, block->channels, block->pool);
   Tensor y = empty(output_shape(e, block->pool), DType::f32);
   const Tensor memory = floats(cpu::winograd_inference_scratch(e, block->pool));
   const ProfileRange range(profiler(), "winograd inference", x.shape(), [&] {
-    return convolution_block_cost(x.shape(), {filters[2], 3, 3, filters[1]}, output_shape(e, false),
-                                  y.shape());
+    return convolution_block_cost(x.shape(), {filters, 3, 3, block->channels},
+                                  output_shape(e, false), y.shape());
   });
   cpu::winograd_inference(x.data<float>(), block->filters.data<float>(), block->shift.data<float>(),
                           block->pool, y.data<float>(), e, memory.data<float>());

@@ -11,7 +11,7 @@ namespace protolith {
 class WinogradContext final : public ConvBlockContext {
  public:
   Tensor x, gamma;
-  Tensor filters;    ///< by filter [36,K,C]
+  Tensor filters;    ///< by filter (winograd_filter.h)
   Tensor convolved;  ///< [N,H,W,K]
   BatchStatistics statistics;
   BatchNormReluPoolResult normalized;
@@ -20,8 +20,9 @@ class WinogradContext final : public ConvBlockContext {
 /// Running statistics folded into the filters and a shift per filter.
 class WinogradPrepared final : public PreparedConvBlock {
  public:
-  Tensor filters;  ///< by channel [36,C,K]
+  Tensor filters;  ///< by channel (winograd_filter.h)
   Tensor shift;    ///< [K]
+  std::int64_t channels = 0;
   bool pool = true;
 };
 

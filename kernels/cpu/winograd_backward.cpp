@@ -297,11 +297,11 @@ void backward_images(const WinogradBackward& in, const DataGradientCoefficients&
       e,
       plan,
       BackwardMemory(plan, scratch)};
-  const std::int64_t plane_elements = e.filters * e.channels;
+  const std::int64_t stride = winograd_filter_stride(e.filters, e.channels);
   std::fill_n(task.memory.zeros, plan.zeros(), 0.0F);
   for (int plane = 0; plane < kPlanes; ++plane) {
     if (plan.grid.planes().has(plane)) {
-      std::fill_n(dfilters + plane * plane_elements, plane_elements, 0.0F);
+      std::fill_n(dfilters + plane * stride, e.filters * e.channels, 0.0F);
     }
   }
   const std::int64_t last = end * plan.grid.rows.tiles();
@@ -318,10 +318,9 @@ void backward_images(const WinogradBackward& in, const DataGradientCoefficients&
       const float* const gradients = task.memory.gradients + plan.gradient_layout.offset(plane);
       float* const inputs = task.memory.inputs + plan.input_layout.offset(plane);
       accumulate_outer_products(gradients, e.filters, inputs, e.channels, tiles,
-                                dfilters + plane * plane_elements);
+                                dfilters + plane * stride);
       if (dx == nullptr) continue;
-      multiply_tiles(gradients, tiles, e.filters, in.filters + plane * plane_elements, e.channels,
-                     inputs);
+      multiply_tiles(gradients, tiles, e.filters, in.filters + plane * stride, e.channels, inputs);
     }
     if (dx != nullptr) add_input_gradients(task, block, dx);
   }

@@ -4,6 +4,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/winograd_filter.cpp"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/grain.h"
@@ -37,13 +38,25 @@ HWY_INLINE void transform_square(const Load& load, const Store& store) {
   });
 }
 
+/// Sends for the lines at one place of every plane, to be stored to soon: stores, which happen in
+/// order, would have few of them under way at once.
+HWY_INLINE void prefetch_planes(PlaneExtents planes, std::int64_t stride, const float* at) {
+  for (int i = 0; i < planes.rows; ++i) {
+    for (int j = 0; j < planes.columns; ++j) {
+      hwy::Prefetch(at + (i * kMaxPatchSide + j) * stride);
+    }
+  }
+}
+
 /// One row of planes [rows, columns], whose planes are `stride` floats apart: column c from the
 /// taps load(tap, c).
 template <class Load>
 HWY_INLINE void transform_row(const Load& load, PlaneExtents planes, std::int64_t columns,
                               std::int64_t stride, float* row) {
   const ChannelTag d;
-  for (std::int64_t c = 0; c < columns; c += static_cast<std::int64_t>(hn::Lanes(d))) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t c = 0; c < columns; c += lanes) {
+    prefetch_planes(planes, stride, row + c + lanes);
     transform_square<FilterTransform>(
         [&](auto r, auto s) PROTOLITH_LAMBDA { return load(r * 3 + s, c); },
         [&](auto i, auto j, auto v) PROTOLITH_LAMBDA {
@@ -62,7 +75,8 @@ void transform_filter(const float* weight, const float* scale, PlaneExtents plan
   const auto load = [&](int tap, std::int64_t c) PROTOLITH_LAMBDA {
     return hn::Mul(factor, hn::LoadU(d, taps + tap * channels + c));
   };
-  transform_row(load, planes, channels, filters * channels, planes81 + k * channels);
+  transform_row(load, planes, channels, winograd_filter_stride(filters, channels),
+                planes81 + k * channels);
 }
 
 /// The row of channel c.
@@ -77,13 +91,14 @@ void transform_channel(const float* weight, const float* scale, PlaneExtents pla
     const auto factor = scale == nullptr ? hn::Set(d, 1.0F) : hn::LoadU(d, scale + k);
     return hn::Mul(factor, hn::GatherIndex(d, weight + (k * 9 + tap) * channels + c, offsets));
   };
-  transform_row(load, planes, filters, filters * channels, planes81 + c * filters);
+  transform_row(load, planes, filters, winograd_filter_stride(filters, channels),
+                planes81 + c * filters);
 }
 
 void gradient_of_filter(const float* gradients, std::int64_t parts, PlaneExtents planes,
                         std::int64_t filters, std::int64_t channels, float* dweight) {
   const ChannelTag d;
-  const std::int64_t plane = filters * channels;
+  const std::int64_t plane = winograd_filter_stride(filters, channels);
   for (std::int64_t c = 0; c < channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
     transform_square<FilterAdjoint>(
         [&](auto i, auto j) PROTOLITH_LAMBDA {

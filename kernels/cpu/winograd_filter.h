@@ -13,15 +13,20 @@
 
 namespace protolith::cpu {
 
-/// Floats in the planes of K filters of C channels.
+/// Floats from one plane of K filters of C channels to the next. A gap of a cache line keeps a
+/// filter's 81 elements from competing for the same sets of the cache.
+inline constexpr std::int64_t winograd_filter_stride(std::int64_t filters, std::int64_t channels) {
+  return filters * channels + 16;
+}
+/// Floats in all planes.
 inline constexpr std::int64_t winograd_filter_elements(std::int64_t filters,
                                                        std::int64_t channels) {
-  return kPlanes * filters * channels;
+  return kPlanes * winograd_filter_stride(filters, channels);
 }
 
-/// weight [K,3,3,C] -> by_filter [81,K,C] and by_channel [81,C,K], each filter times scale[k]
-/// (null: 1); either may be null. Planes that `planes` has not are left as they are. C and K:
-/// multiples of 16.
+/// weight [K,3,3,C] -> by_filter [81,K,C] and by_channel [81,C,K] with gaps, each filter times
+/// scale[k] (null: 1); either may be null. Planes that `planes` has not are left as they are. C and
+/// K: multiples of 16.
 void winograd_transform_filters(const float* weight, const float* scale, PlaneExtents planes,
                                 float* by_filter, float* by_channel, std::int64_t filters,
                                 std::int64_t channels);

@@ -9,6 +9,7 @@
 #include "kernels/cpu/channel_moments.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/pool_window-inl.h"
+#include "kernels/cpu/winograd_filter.h"
 #include "kernels/cpu/winograd_gemm-inl.h"
 #include "kernels/cpu/winograd_input-inl.h"
 #include "kernels/cpu/winograd_tiles.h"
@@ -94,8 +95,8 @@ HWY_INLINE void for_blocks(const ForwardArguments& a, const ForwardMemory& memor
       if (!a.plan.grid.planes().has(i, j)) continue;
       multiply_tiles(memory.inputs + a.plan.input_layout.offset(plane),
                      a.plan.grid.tiles(block, i, j), a.e.channels,
-                     a.filters + plane * a.e.channels * a.e.filters, a.e.filters,
-                     memory.products + a.plan.product_layout.offset(plane));
+                     a.filters + plane * winograd_filter_stride(a.e.filters, a.e.channels),
+                     a.e.filters, memory.products + a.plan.product_layout.offset(plane));
     }
     finish(block);
   }
