@@ -119,6 +119,19 @@ struct StbFree {
   void operator()(stbi_uc* pixels) const noexcept { stbi_image_free(pixels); }
 };
 
+/// Pixels of `channels` channels, laid on white paper by the alpha behind each.
+std::vector<std::uint8_t> on_white(std::span<const stbi_uc> pixels, std::size_t channels) {
+  constexpr unsigned kWhite = 255;
+  std::vector<std::uint8_t> result(pixels.size() / (channels + 1) * channels);
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    const stbi_uc* const pixel = &pixels[i / channels * (channels + 1)];
+    const unsigned alpha = pixel[channels];
+    const unsigned sum = alpha * pixel[i % channels] + (kWhite - alpha) * kWhite;
+    result[i] = static_cast<std::uint8_t>((sum + kWhite / 2) / kWhite);
+  }
+  return result;
+}
+
 }  // namespace
 
 DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channels,
@@ -145,13 +158,19 @@ DecodedImage decode_image(std::span<const std::byte> bytes, std::int32_t channel
   check_sides(header.format, image.width, height, name);  // a BMP's were not known before
   PROTOLITH_CHECK(image.width * height <= max_pixels, "{}: {}x{} pixels, at most {} are accepted",
                   name, image.width, height, max_pixels);
-  const std::unique_ptr<stbi_uc, StbFree> pixels(
-      stbi_load_from_memory(data, size, &image.width, &image.height, &stored_channels, channels));
+  const bool alpha = !is_jpeg(bytes);  // which a JPEG has not
+  const int loaded_channels = channels + (alpha ? 1 : 0);
+  const std::unique_ptr<stbi_uc, StbFree> pixels(stbi_load_from_memory(
+      data, size, &image.width, &image.height, &stored_channels, loaded_channels));
   PROTOLITH_CHECK(pixels != nullptr, "{}: the image is damaged ({})", name, stbi_failure_reason());
   const std::size_t count = static_cast<std::size_t>(image.width) *
                             static_cast<std::size_t>(image.height) *
-                            static_cast<std::size_t>(channels);
-  image.pixels.assign(pixels.get(), pixels.get() + count);
+                            static_cast<std::size_t>(loaded_channels);
+  if (alpha) {
+    image.pixels = on_white({pixels.get(), count}, static_cast<std::size_t>(channels));
+  } else {
+    image.pixels.assign(pixels.get(), pixels.get() + count);
+  }
   apply_orientation(image, header.orientation);
   return image;
 }

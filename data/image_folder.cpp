@@ -175,7 +175,7 @@ CacheKey image_folder_cache_key(const fs::path& folder, const FolderOptions& opt
   constexpr int kToImages = 2;
   if (const auto problem = absence(folder)) throw_problems("the image folder", {*problem});
   const bool by_lists = !options.split_lists.empty();
-  return {fmt::format("folder\n{}\n{}\n{}", source_of(folder), preprocessing_of(options),
+  return {fmt::format("folder on white\n{}\n{}\n{}", source_of(folder), preprocessing_of(options),
                       by_lists ? "lists " + source_of(options.split_lists)
                                : fmt::format("shares {} seed {}", options.split_shares,
                                              options.split_seed)),

@@ -19,11 +19,11 @@ std::vector<FileClass> list_image_classes(const std::filesystem::path& folder,
 /// Reads the user's own images: `folder`/CLASS/FILE, PNG, JPEG or BMP by the files' names, of
 /// any size that decode_image() takes and of at most kMaxImageBytes. They become squares of
 /// options.image_size pixels by fit_square, RGB (normalised by ImageNet's channel means and
-/// deviations) or grey (x = pixel / 255; transparency is ignored). Classes and files are in the
-/// order of their names. Files that are no images by name and what lies deeper or outside a class
-/// are skipped with a note; names that start with a dot, without. A class without images, fewer
-/// than two classes, images and classes that cannot be read, links that lead nowhere among them,
-/// are problems. Throws UsageError when the classes cannot be split as the options say.
+/// deviations) or grey (x = pixel / 255; what is transparent is white). Classes and files are in
+/// the order of their names. Files that are no images by name and what lies deeper or outside a
+/// class are skipped with a note; names that start with a dot, without. A class without images,
+/// fewer than two classes, images and classes that cannot be read, links that lead nowhere among
+/// them, are problems. Throws UsageError when the classes cannot be split as the options say.
 ImageContents read_image_folder(const std::filesystem::path& folder, const FolderOptions& options);
 
 /// What the cached copy depends on: the options, and sizes and times of every image and list.

@@ -80,6 +80,18 @@ std::string png_of_stream(std::uint32_t width, std::uint32_t height, const std::
          chunk("IDAT", stream) + chunk("IEND", "");
 }
 
+std::string png_of_pixels(std::uint32_t width, std::uint32_t height, int channels,
+                          const std::string& pixels, const std::string& key) {
+  constexpr std::array<char, 5> kColourType = {0, 0, 4, 2, 6};  // by channels
+  const std::size_t row = width * static_cast<std::size_t>(channels);
+  std::string rows;
+  for (std::size_t y = 0; y < height; ++y) rows += '\0' + pixels.substr(y * row, row);
+  const std::string kind{8, kColourType.at(static_cast<std::size_t>(channels)), 0, 0, 0};
+  return "\x89PNG\r\n\x1a\n" + chunk("IHDR", big_endian(width) + big_endian(height) + kind) +
+         (key.empty() ? "" : chunk("tRNS", key)) + chunk("IDAT", zlib_stored(rows)) +
+         chunk("IEND", "");
+}
+
 void write_archive(const std::filesystem::path& file, const Files& files) {
   archive* out = archive_write_new();
   if (contains(file.filename().string(), ".tar")) {

@@ -25,6 +25,11 @@ std::string png_file(std::uint32_t width, std::uint32_t height, const std::strin
 /// The same from a zlib stream that may hold anything.
 std::string png_of_stream(std::uint32_t width, std::uint32_t height, const std::string& stream);
 
+/// Of 8-bit pixels, row-major, whose `channels` are grey (1) or RGB (3), and alpha behind them (2,
+/// 4). A `key` is the colour that is transparent, 16 bits for each channel.
+std::string png_of_pixels(std::uint32_t width, std::uint32_t height, int channels,
+                          const std::string& pixels, const std::string& key = "");
+
 /// Paths and contents, in archive order.
 using Files = std::map<std::string, std::string>;
 

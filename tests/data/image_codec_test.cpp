@@ -41,6 +41,27 @@ TEST_CASE("a 1-bit PNG decodes to 0 and 255, as grey and as RGB") {
   }
 }
 
+TEST_CASE("what is transparent is white, as on paper") {
+  // Black ink of four strengths, on nothing that is black as well: what drawing programs export.
+  const std::string ink("\0\xff\0\x80\0\x01\0\0", 8);
+  const std::string colours("\xff\0\0\xff\0\0\0\x80\x20\x40\x60\x01\0\0\0\0", 16);
+  const auto bytes = [](const DecodedImage& image) {
+    return std::vector<int>(image.pixels.begin(), image.pixels.end());
+  };
+  const std::string grey_file = testing::png_of_pixels(4, 1, 2, ink);
+  CHECK(bytes(decode(grey_file)) == std::vector{0, 127, 254, 255});
+  CHECK(bytes(decode(grey_file, 3)) ==
+        std::vector{0, 0, 0, 127, 127, 127, 254, 254, 254, 255, 255, 255});
+  const std::string colour_file = testing::png_of_pixels(4, 1, 4, colours);
+  CHECK(bytes(decode(colour_file, 3)) ==
+        std::vector{255, 0, 0, 127, 127, 127, 254, 254, 254, 255, 255, 255});
+  CHECK(bytes(decode(colour_file)) == std::vector{76, 127, 254, 255});
+  // One colour named as transparent.
+  const std::string keyed = testing::png_of_pixels(2, 1, 3, "\x10\x20\x30\x10\x20\x31",
+                                                   std::string("\0\x10\0\x20\0\x30", 6));
+  CHECK(bytes(decode(keyed, 3)) == std::vector{255, 255, 255, 16, 32, 49});
+}
+
 TEST_CASE("a PNG cut short anywhere is refused by name") {
   const std::string file = testing::png(11, 5, checkers);
   for (std::size_t size = 0; size < file.size(); ++size) {
