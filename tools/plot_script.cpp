@@ -39,10 +39,27 @@ bool shows_title(const Figure& figure, PlotFormat format) {
   return !figure.title.empty() && format != PlotFormat::svg_element;
 }
 
+PanelSize panel_size(int columns) {
+  return kPanelSizes[static_cast<std::size_t>(std::min(columns, 4) - 1)];
+}
+
+/// In points, so that the title fits into the figure's width.
+int title_size(const Figure& figure) {
+  constexpr double kLetterWidth = 0.78;  // pixels for each point, on average and a little more
+  constexpr double kSize = 14, kLeastSize = 6;
+  const auto letters = std::count_if(figure.title.begin(), figure.title.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U;  // UTF-8's first bytes
+  });
+  const int columns = std::max(1, figure.columns);
+  const double fitting =
+      panel_size(columns).width * columns / (kLetterWidth * static_cast<double>(letters));
+  return static_cast<int>(std::clamp(fitting, kLeastSize, kSize));
+}
+
 std::string terminal(const Figure& figure, PlotFormat format) {
   const int columns = std::max(1, figure.columns);
   const int rows = (static_cast<int>(figure.panels.size()) + columns - 1) / columns;
-  const PanelSize panel = kPanelSizes[static_cast<std::size_t>(std::min(columns, 4) - 1)];
+  const PanelSize panel = panel_size(columns);
   const int width = panel.width * columns;
   const int height = panel.height * rows + (shows_title(figure, format) ? kTitleHeight : 0);
   if (format == PlotFormat::png) {
@@ -275,7 +292,8 @@ std::string gnuplot_script(const Figure& figure, PlotFormat format) {
   std::string script = "set encoding utf8\n" + terminal(figure, format) + std::string(kStyle);
   script += fmt::format("set multiplot layout {},{}", rows, columns);
   if (shows_title(figure, format)) {
-    script += fmt::format(" title {} noenhanced font ',14'", gnuplot_text(figure.title));
+    script += fmt::format(" title {} noenhanced font ',{}'", gnuplot_text(figure.title),
+                          title_size(figure));
   }
   script += '\n';
   for (std::size_t i = 0; i < figure.panels.size(); ++i) {

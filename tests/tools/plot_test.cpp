@@ -9,6 +9,7 @@
 #include "tests/engine/environment.h"
 #include "tests/engine/temporary_folder.h"
 #include "tests/tools/program.h"
+#include "tools/plot_script.h"
 
 namespace protolith {
 namespace {
@@ -180,6 +181,24 @@ TEST_CASE("every style, logarithmic axes, errors and an empty panel draw") {
   // A constant has no range of its own; one point neither.
   CHECK_NOTHROW(to_svg(one_panel(line({5, 5, 5}))));
   CHECK_NOTHROW(to_svg(one_panel(line({0}))));
+}
+
+TEST_CASE("a long title is written smaller, so that it fits") {
+  const auto size = [](int columns, const std::string& title) {
+    const Figure figure{.title = title, .columns = columns, .panels = {{}, {}}};
+    const std::string script = gnuplot_script(figure, PlotFormat::png);
+    const std::size_t at = script.find("noenhanced font ',");
+    REQUIRE(at != std::string::npos);
+    return std::stoi(script.substr(at + 18));
+  };
+  CHECK(size(2, "All query-prototype pairs of a training episode: omniglot, 60-way") == 13);
+  CHECK(size(2, std::string(80, 'x')) == 11);
+  CHECK(size(1, std::string(80, 'x')) < size(2, std::string(80, 'x')));
+  CHECK(size(2, "short") == 14);
+  std::string umlauts;
+  for (int i = 0; i < 60; ++i) umlauts += "\u00fc";
+  CHECK(size(2, umlauts) == 14);
+  CHECK(size(2, std::string(1000, 'x')) == 6);
 }
 
 TEST_CASE("tics lie on whole numbers where the values do") {
