@@ -65,6 +65,8 @@ class KernelData {
   std::uint8_t* bytes(std::int64_t count, std::int64_t bound);
   /// Memory that is no operand: its contents mean nothing before or after.
   float* scratch(std::int64_t count);
+  /// Of the operand made last so many floats are gaps, which no kernel touches.
+  void leave_out(std::int64_t count) { operand_bytes_ -= 4 * count; }
 
   /// Bytes of all operands.
   std::int64_t operand_bytes() const { return operand_bytes_; }

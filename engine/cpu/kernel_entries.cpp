@@ -385,22 +385,28 @@ void add_first_block(KernelList& list) {
            });
 }
 
+float* filter_planes(KernelData& d, std::int64_t filters, std::int64_t channels) {
+  const std::int64_t count = cpu::winograd_filter_elements(filters, channels);
+  float* const planes = d.random(count);
+  d.leave_out(count - cpu::kPlanes * filters * channels);
+  return planes;
+}
+
 PreparedKernel winograd_backward(KernelData& d, Sizes s) {
   const cpu::ConvolutionExtents e = convolution_of(s);
   const std::int64_t outputs = e.windows() * e.filters;
   const ChannelNumbers c(d, e.filters);
-  const cpu::WinogradBackward inputs{
-      .x = d.random(e.pixels() * e.channels),
-      .filters = d.random(cpu::winograd_filter_elements(e.filters, e.channels)),
-      .z = d.random(e.pixels() * e.filters),
-      .y = d.random(outputs),
-      .dy = d.random(outputs),
-      .winner = d.bytes(outputs, 4),
-      .gamma = c.gamma,
-      .mean = c.mean,
-      .inv_std = c.inv_std,
-      .dgamma = c.dgamma,
-      .dbeta = c.dbeta};
+  const cpu::WinogradBackward inputs{.x = d.random(e.pixels() * e.channels),
+                                     .filters = filter_planes(d, e.filters, e.channels),
+                                     .z = d.random(e.pixels() * e.filters),
+                                     .y = d.random(outputs),
+                                     .dy = d.random(outputs),
+                                     .winner = d.bytes(outputs, 4),
+                                     .gamma = c.gamma,
+                                     .mean = c.mean,
+                                     .inv_std = c.inv_std,
+                                     .dgamma = c.dgamma,
+                                     .dbeta = c.dbeta};
   float* const dweight = d.zeros(9 * e.channels * e.filters);
   float* const dx = d.zeros(e.pixels() * e.channels);
   float* const scratch = d.scratch(cpu::winograd_backward_scratch(e));
@@ -412,9 +418,10 @@ void add_winograd(KernelList& list) {
   list.family("winograd_filter");
   list.add(
       "winograd_transform_filters", Domain::filters, [](KernelData& d, Sizes s) -> PreparedKernel {
-        const std::int64_t k = s[0], c = s[1], planes = cpu::winograd_filter_elements(k, c);
+        const std::int64_t k = s[0], c = s[1];
         const float* const weight = d.random(9 * k * c);
-        float *const by_filter = d.zeros(planes), *const by_channel = d.zeros(planes);
+        float* const by_filter = filter_planes(d, k, c);
+        float* const by_channel = filter_planes(d, k, c);
         return {cpu::winograd_transform_filters_traffic(k, c), [=] {
                   cpu::winograd_transform_filters(weight, nullptr, {}, by_filter, by_channel, k, c);
                 }};
@@ -422,7 +429,7 @@ void add_winograd(KernelList& list) {
   list.add("winograd_filter_gradient", Domain::filters,
            [](KernelData& d, Sizes s) -> PreparedKernel {
              const std::int64_t k = s[0], c = s[1];
-             const float* const gradients = d.random(cpu::winograd_filter_elements(k, c));
+             const float* const gradients = filter_planes(d, k, c);
              float* const dweight = d.zeros(9 * k * c);
              return {cpu::winograd_filter_gradient_traffic(1, k, c),
                      [=] { cpu::winograd_filter_gradient(gradients, 1, {}, dweight, k, c); }};
@@ -431,7 +438,7 @@ void add_winograd(KernelList& list) {
   list.add("winograd_forward", Domain::block, [](KernelData& d, Sizes s) -> PreparedKernel {
     const cpu::ConvolutionExtents e = convolution_of(s);
     const float* const x = d.random(e.pixels() * e.channels);
-    const float* const filters = d.random(cpu::winograd_filter_elements(e.filters, e.channels));
+    const float* const filters = filter_planes(d, e.filters, e.channels);
     float* const y = d.zeros(e.pixels() * e.filters);
     float *const mean = d.zeros(e.filters), *const variance = d.zeros(e.filters);
     float* const scratch = d.scratch(cpu::winograd_forward_scratch(e));
@@ -441,7 +448,7 @@ void add_winograd(KernelList& list) {
   list.add("winograd_inference", Domain::block, [](KernelData& d, Sizes s) -> PreparedKernel {
     const cpu::ConvolutionExtents e = convolution_of(s);
     const float* const x = d.random(e.pixels() * e.channels);
-    const float* const filters = d.random(cpu::winograd_filter_elements(e.filters, e.channels));
+    const float* const filters = filter_planes(d, e.filters, e.channels);
     const float* const shift = d.random(e.filters);
     float* const y = d.zeros(e.windows() * e.filters);
     float* const scratch = d.scratch(cpu::winograd_inference_scratch(e, true));
