@@ -35,6 +35,13 @@ std::string chunk(const std::string& type, const std::string& data) {
          big_endian(crc(type + data));
 }
 
+/// `kind`: depth, type of colour and the other bytes of IHDR.
+std::string png_of_chunks(std::uint32_t width, std::uint32_t height, const std::string& kind,
+                          const std::string& chunks) {
+  return "\x89PNG\r\n\x1a\n" + chunk("IHDR", big_endian(width) + big_endian(height) + kind) +
+         chunks + chunk("IEND", "");
+}
+
 /// A zlib stream of one stored block.
 std::string zlib_stored(const std::string& data) {
   std::uint32_t a = 1;
@@ -75,9 +82,7 @@ std::string png_file(std::uint32_t width, std::uint32_t height, const std::strin
 
 std::string png_of_stream(std::uint32_t width, std::uint32_t height, const std::string& stream) {
   const std::string one_bit_grey("\x01\x00\x00\x00\x00", 5);
-  return "\x89PNG\r\n\x1a\n" +
-         chunk("IHDR", big_endian(width) + big_endian(height) + one_bit_grey) +
-         chunk("IDAT", stream) + chunk("IEND", "");
+  return png_of_chunks(width, height, one_bit_grey, chunk("IDAT", stream));
 }
 
 std::string png_of_pixels(std::uint32_t width, std::uint32_t height, int channels,
@@ -87,9 +92,8 @@ std::string png_of_pixels(std::uint32_t width, std::uint32_t height, int channel
   std::string rows;
   for (std::size_t y = 0; y < height; ++y) rows += '\0' + pixels.substr(y * row, row);
   const std::string kind{8, kColourType.at(static_cast<std::size_t>(channels)), 0, 0, 0};
-  return "\x89PNG\r\n\x1a\n" + chunk("IHDR", big_endian(width) + big_endian(height) + kind) +
-         (key.empty() ? "" : chunk("tRNS", key)) + chunk("IDAT", zlib_stored(rows)) +
-         chunk("IEND", "");
+  return png_of_chunks(width, height, kind,
+                       (key.empty() ? "" : chunk("tRNS", key)) + chunk("IDAT", zlib_stored(rows)));
 }
 
 void write_archive(const std::filesystem::path& file, const Files& files) {
