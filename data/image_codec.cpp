@@ -123,11 +123,13 @@ struct StbFree {
 std::vector<std::uint8_t> on_white(std::span<const stbi_uc> pixels, std::size_t channels) {
   constexpr unsigned kWhite = 255;
   std::vector<std::uint8_t> result(pixels.size() / (channels + 1) * channels);
-  for (std::size_t i = 0; i < result.size(); ++i) {
-    const stbi_uc* const pixel = &pixels[i / channels * (channels + 1)];
-    const unsigned alpha = pixel[channels];
-    const unsigned sum = alpha * pixel[i % channels] + (kWhite - alpha) * kWhite;
-    result[i] = static_cast<std::uint8_t>((sum + kWhite / 2) / kWhite);
+  std::uint8_t* out = result.data();
+  for (std::size_t at = 0; at < pixels.size(); at += channels + 1) {
+    const unsigned alpha = pixels[at + channels];
+    for (std::size_t c = 0; c < channels; ++c) {
+      const unsigned sum = alpha * pixels[at + c] + (kWhite - alpha) * kWhite;
+      *out++ = static_cast<std::uint8_t>((sum + kWhite / 2) / kWhite);
+    }
   }
   return result;
 }
