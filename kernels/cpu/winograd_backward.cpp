@@ -20,40 +20,50 @@ namespace protolith::cpu {
 namespace {
 
 /// Tiles that go through the pass together: enough that reading the filters and adding to their
-/// gradients costs little, few enough that their planes stay in an L2 cache.
+/// gradients costs little, few enough that their strips stay in an L2 cache.
 constexpr std::int64_t kBackwardTiles = 24;
 
 /// How the pass divides its work and each thread's memory.
 struct BackwardPlan {
   explicit BackwardPlan(const ConvolutionExtents& e)
       : grid(e),
+        channels(e.channels),
+        filters(e.filters),
         block_rows(grid.block_rows(kBackwardTiles)),
-        input_layout(grid, block_rows, e.channels),
-        gradient_layout(grid, block_rows, e.filters) {}
+        input_stride(Strips::stride_for(Strips::input_columns(grid), channels)),
+        gradient_stride(Strips::stride_for(Strips::output_columns(grid), filters)) {}
   /// Of scratch memory for one thread, its filters' gradients not counted.
   std::int64_t floats() const {
-    return input_layout.floats() + gradient_layout.floats() + zeros() +
-           Strip::floats(Strip::input_columns(grid));
+    return Strips::floats(grid, block_rows, input_stride) +
+           Strips::floats(grid, block_rows, gradient_stride) +
+           PlaneRow::floats(grid, block_rows, channels) +
+           PlaneRow::floats(grid, block_rows, filters) + 2 * row();
   }
-  std::int64_t zeros() const { return grid.width * input_layout.channels(); }
+  std::int64_t row() const { return grid.width * channels; }
 
   TileGrid grid;
-  std::int64_t block_rows;
-  PlaneLayout input_layout, gradient_layout;
+  std::int64_t channels, filters, block_rows, input_stride, gradient_stride;
 };
 
 /// What one thread works with, laid out in its share of the scratch memory.
 struct BackwardMemory {
   BackwardMemory(const BackwardPlan& plan, float* scratch)
-      : inputs(scratch),
-        gradients(inputs + plan.input_layout.floats()),
-        zeros(gradients + plan.gradient_layout.floats()),
-        strip(zeros + plan.zeros(), Strip::input_columns(plan.grid)) {}
+      : input_strips(scratch, plan.grid, plan.input_stride, plan.channels),
+        gradient_strips(scratch += Strips::floats(plan.grid, plan.block_rows, plan.input_stride),
+                        plan.grid, plan.gradient_stride, plan.filters),
+        inputs(scratch += Strips::floats(plan.grid, plan.block_rows, plan.gradient_stride),
+               plan.grid, plan.block_rows, plan.channels),
+        gradients(scratch += PlaneRow::floats(plan.grid, plan.block_rows, plan.channels), plan.grid,
+                  plan.block_rows, plan.filters),
+        zeros(scratch += PlaneRow::floats(plan.grid, plan.block_rows, plan.filters)),
+        outside(scratch += plan.row()) {}
 
-  float* inputs;     ///< V, and then P in its place
-  float* gradients;  ///< D
-  float* zeros;      ///< a row of pixels outside the images
-  Strip strip;
+  Strips input_strips;  ///< of x, and then of dx in their place
+  Strips gradient_strips;
+  PlaneRow inputs;     ///< V, and then P in its place
+  PlaneRow gradients;  ///< D
+  float* zeros;        ///< a row of pixels outside the images
+  float* outside;      ///< takes dx of such a row
 };
 
 }  // namespace
@@ -65,19 +75,17 @@ namespace protolith::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// The gradient of the convolution's output, and its place: a row of tiles of one image, for the
-/// vector of filters at k.
+/// The gradient of the convolution's output in a row of tiles of one image.
 struct RowGradient {
   const WinogradBackward& in;
   const DataGradient& gradient;
   const ConvolutionExtents& e;
   std::int64_t image, row;  ///< of the tiles' first outputs
-  std::int64_t k;
 
-  /// dz of the first kOutputs rows at one column; with a pool before what comes through the
-  /// winners, which add_pool() adds.
+  /// dz of the first kOutputs rows at one column, for the vector of filters at k; with a pool
+  /// before what comes through the winners, which add_pool() adds.
   template <int kOutputs, bool kPool>
-  HWY_INLINE void column(std::int64_t column, ChannelVector* dz) const {
+  HWY_INLINE void column(std::int64_t column, std::int64_t k, ChannelVector* dz) const {
     const ChannelTag d;
     const std::int64_t first = ((image * e.height + row) * e.width + column) * e.filters + k;
     unrolled<kOutputs>([&](auto i) PROTOLITH_LAMBDA {
@@ -94,7 +102,8 @@ struct RowGradient {
   /// Adds to two neighbouring columns what comes through the winners of the windows in them. The
   /// first row is a window's lower one if kLower.
   template <int kOutputs, bool kLower>
-  HWY_INLINE void add_pool(std::int64_t column, ChannelVector* left, ChannelVector* right) const {
+  HWY_INLINE void add_pool(std::int64_t column, std::int64_t k, ChannelVector* left,
+                           ChannelVector* right) const {
     const ChannelTag d;
     using Winner = WinnerBytes<ChannelTag>;
     const std::int64_t width = e.width / 2;
@@ -121,52 +130,48 @@ struct RowGradient {
   }
 };
 
-/// Along the rows: strip [points, width] = A dz. kLower: see add_pool().
+/// Along the rows: strips of A dz. kLower: see add_pool().
 template <int kOutputs, bool kLower>
-PROTOLITH_TILE_FUNCTION void transform_gradient_rows(const RowGradient& row, const Strip& strip) {
+PROTOLITH_TILE_FUNCTION void transform_gradient_rows(const RowGradient& row,
+                                                     float* HWY_RESTRICT strip,
+                                                     std::int64_t stride) {
   const ChannelTag d;
-  const auto store = [&](std::int64_t column, const ChannelVector* dz) PROTOLITH_LAMBDA {
-    ChannelVector out[kOutputs + 2];
-    transform<OutputAdjoint<kOutputs>>(d, dz, out);
-    unrolled<kOutputs + 2>([&](auto i)
-                               PROTOLITH_LAMBDA { hn::StoreU(out[i], d, strip.at(i, column)); });
-  };
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t filters = row.e.filters;
+  const std::int64_t width = row.e.width;
+  const auto store = [&](std::int64_t column, std::int64_t k, const ChannelVector* dz)
+                         PROTOLITH_LAMBDA {
+                           ChannelVector out[kOutputs + 2];
+                           transform<OutputAdjoint<kOutputs>>(d, dz, out);
+                           float* const target = strip + column * filters + k;
+                           unrolled<kOutputs + 2>([&](auto i) PROTOLITH_LAMBDA {
+                             hn::StoreU(out[i], d, target + i * stride);
+                           });
+                         };
   ChannelVector dz[2][kOutputs];
   if (row.in.winner == nullptr) {
-    for (std::int64_t column = 0; column < row.e.width; ++column) {
-      row.template column<kOutputs, false>(column, dz[0]);
-      store(column, dz[0]);
+    for (std::int64_t column = 0; column < width; ++column) {
+      for (std::int64_t k = 0; k < filters; k += lanes) {
+        row.template column<kOutputs, false>(column, k, dz[0]);
+        store(column, k, dz[0]);
+      }
     }
     return;
   }
   std::int64_t column = 0;
-  for (; column + 2 <= row.e.width; column += 2) {
-    row.template column<kOutputs, true>(column, dz[0]);
-    row.template column<kOutputs, true>(column + 1, dz[1]);
-    row.template add_pool<kOutputs, kLower>(column, dz[0], dz[1]);
-    store(column, dz[0]);
-    store(column + 1, dz[1]);
+  for (; column + 2 <= width; column += 2) {
+    for (std::int64_t k = 0; k < filters; k += lanes) {
+      row.template column<kOutputs, true>(column, k, dz[0]);
+      row.template column<kOutputs, true>(column + 1, k, dz[1]);
+      row.template add_pool<kOutputs, kLower>(column, k, dz[0], dz[1]);
+      store(column, k, dz[0]);
+      store(column + 1, k, dz[1]);
+    }
   }
-  if (column < row.e.width) {
-    row.template column<kOutputs, true>(column, dz[0]);
-    store(column, dz[0]);
-  }
-}
-
-/// Along the columns: one tile's elements, to `offset` in its planes.
-template <int kOutputs>
-PROTOLITH_TILE_FUNCTION void transform_gradient_columns(const Strip& strip, std::int64_t first,
-                                                        int points, const TileRowPlanes& planes,
-                                                        std::int64_t offset) {
-  const ChannelTag d;
-  for (int i = 0; i < points; ++i) {
-    ChannelVector in[kOutputs];
-    ChannelVector out[kOutputs + 2];
-    unrolled<kOutputs>([&](auto j)
-                           PROTOLITH_LAMBDA { in[j] = hn::LoadU(d, strip.at(i, first + j)); });
-    transform<OutputAdjoint<kOutputs>>(d, in, out);
-    unrolled<kOutputs + 2>([&](auto j)
-                               PROTOLITH_LAMBDA { hn::StoreU(out[j], d, planes(i, j) + offset); });
+  if (column == width) return;
+  for (std::int64_t k = 0; k < filters; k += lanes) {
+    row.template column<kOutputs, true>(column, k, dz[0]);
+    store(column, k, dz[0]);
   }
 }
 
@@ -179,110 +184,105 @@ struct BackwardTask {
   const BackwardMemory memory;
 };
 
-/// memory.gradients: D = A dz A^T of a block.
-HWY_INLINE void transform_gradients(const BackwardTask& task, const TileRows& block) {
-  const ChannelTag d;
+/// memory.gradient_strips: A dz of a block.
+HWY_INLINE void gradient_strips(const BackwardTask& task, const TileRows& block) {
   const TileGrid& grid = task.plan.grid;
-  const Strip& strip = task.memory.strip;
+  const Strips& strips = task.memory.gradient_strips;
   for (std::int64_t tile_row = block.first; tile_row < block.end; ++tile_row) {
-    const TileRowPlanes targets(grid, task.plan.gradient_layout, block, tile_row,
-                                task.memory.gradients);
     const std::int64_t in_image = grid.in_image(tile_row);
-    const int outputs = grid.rows.outputs(in_image);
-    for (std::int64_t k = 0; k < task.e.filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
-      const RowGradient row{
-          task.in, task.gradient, task.e, grid.image(tile_row), grid.rows.start(in_image), k};
-      with_outputs(outputs, [&](auto m) PROTOLITH_LAMBDA {
-        if (row.row % 2 == 0) {
-          transform_gradient_rows<m, false>(row, strip);
-        } else {
-          transform_gradient_rows<m, true>(row, strip);
-        }
-      });
-      for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
-        with_outputs(grid.columns.outputs(tile), [&](auto m) PROTOLITH_LAMBDA {
-          transform_gradient_columns<m>(strip, grid.columns.start(tile), outputs + 2, targets,
-                                        tile * task.e.filters + k);
-        });
+    const RowGradient row{task.in, task.gradient, task.e, grid.image(tile_row),
+                          grid.rows.start(in_image)};
+    float* const strip = strips.at(tile_row - block.first, 0);
+    with_outputs(grid.rows.outputs(in_image), [&](auto m) PROTOLITH_LAMBDA {
+      if (row.row % 2 == 0) {
+        transform_gradient_rows<m, false>(row, strip, strips.stride());
+      } else {
+        transform_gradient_rows<m, true>(row, strip, strips.stride());
       }
-    }
+    });
   }
 }
 
-/// Along the columns: strip [points, first ...] += B of one tile's elements. The tile before has
-/// written its first two columns, unless it is the first.
+/// Along the columns: the part of a strip around one tile (+)= B of its elements. The tile before
+/// has written the first two columns, unless it is the first.
 template <int kOutputs>
 PROTOLITH_TILE_FUNCTION void add_input_columns(const TileRowPlanes& planes, std::int64_t offset,
-                                               int points, const Strip& strip, std::int64_t first) {
+                                               std::int64_t channels, bool add,
+                                               float* HWY_RESTRICT strip) {
   const ChannelTag d;
-  for (int i = 0; i < points; ++i) {
+  for (std::int64_t c = 0; c < channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
     ChannelVector in[kOutputs + 2];
     ChannelVector out[kOutputs + 2];
     unrolled<kOutputs + 2>([&](auto j)
-                               PROTOLITH_LAMBDA { in[j] = hn::LoadU(d, planes(i, j) + offset); });
+                               PROTOLITH_LAMBDA { in[j] = hn::LoadU(d, planes(j) + offset + c); });
     transform<InputAdjoint<kOutputs>>(d, in, out);
-    if (first > 0) {
+    if (add) {
       unrolled<2>([&](auto j) PROTOLITH_LAMBDA {
-        out[j] = hn::Add(out[j], hn::LoadU(d, strip.at(i, first + j)));
+        out[j] = hn::Add(out[j], hn::LoadU(d, strip + j * channels + c));
       });
     }
-    unrolled<kOutputs + 2>([&](auto j)
-                               PROTOLITH_LAMBDA { hn::StoreU(out[j], d, strip.at(i, first + j)); });
+    unrolled<kOutputs + 2>(
+        [&](auto j) PROTOLITH_LAMBDA { hn::StoreU(out[j], d, strip + j * channels + c); });
   }
 }
 
-/// Along the rows: dx of the rows of pixels around a row of tiles; rows outside the image are null.
-/// The row of tiles before has written the first two, unless it is the image's first.
+/// memory.input_strips i: B P along the columns of the products P in the planes of i.
+HWY_INLINE void planes_to_input_strips(const BackwardTask& task, const TileRows& block, int i) {
+  const TileGrid& grid = task.plan.grid;
+  const Strips& strips = task.memory.input_strips;
+  const std::int64_t channels = strips.channels();
+  for_rows_with_point(grid, block, i, task.memory.inputs,
+                      [&](std::int64_t row, const TileRowPlanes& products) PROTOLITH_LAMBDA {
+                        for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
+                          with_outputs(grid.columns.outputs(tile), [&](auto m) PROTOLITH_LAMBDA {
+                            add_input_columns<m>(
+                                products, tile * channels, channels, tile > 0,
+                                strips.at(row, i) + grid.columns.start(tile) * channels);
+                          });
+                        }
+                      });
+}
+
+/// Along the rows: `elements` of dx in the rows of pixels around a row of tiles. The row of tiles
+/// before has written the first two (`add`), unless it is the image's first.
 template <int kOutputs>
-PROTOLITH_TILE_FUNCTION void add_input_rows(const Strip& strip, bool add, float* const* rows,
-                                            std::int64_t channels, std::int64_t width) {
+PROTOLITH_TILE_FUNCTION void add_input_rows(const float* HWY_RESTRICT strip, std::int64_t stride,
+                                            bool add, float* const* rows, std::int64_t elements) {
   const ChannelTag d;
-  for (std::int64_t column = 0; column < width; ++column) {
+  for (std::int64_t at = 0; at < elements; at += static_cast<std::int64_t>(hn::Lanes(d))) {
     ChannelVector in[kOutputs + 2];
     ChannelVector out[kOutputs + 2];
     unrolled<kOutputs + 2>([&](auto i)
-                               PROTOLITH_LAMBDA { in[i] = hn::LoadU(d, strip.at(i, column + 1)); });
+                               PROTOLITH_LAMBDA { in[i] = hn::LoadU(d, strip + i * stride + at); });
     transform<InputAdjoint<kOutputs>>(d, in, out);
-    const std::int64_t at = column * channels;
     if (add) {
       unrolled<2>([&](auto i)
                       PROTOLITH_LAMBDA { out[i] = hn::Add(out[i], hn::LoadU(d, rows[i] + at)); });
     }
-    unrolled<kOutputs + 2>([&](auto i) PROTOLITH_LAMBDA {
-      if (rows[i] != nullptr) hn::StoreU(out[i], d, rows[i] + at);
-    });
+    unrolled<kOutputs + 2>([&](auto i) PROTOLITH_LAMBDA { hn::StoreU(out[i], d, rows[i] + at); });
   }
 }
 
 /// dx += B P B^T on the patches of a block. Rows of tiles come in order, so that a pixel is first
 /// written by the first whose patches hold it: dx needs no zeros beforehand.
-HWY_INLINE void add_input_gradients(const BackwardTask& task, const TileRows& block, float* dx) {
-  const ChannelTag d;
+HWY_INLINE void input_gradients(const BackwardTask& task, const TileRows& block, float* dx) {
   const TileGrid& grid = task.plan.grid;
-  const Strip& strip = task.memory.strip;
-  const ConvolutionExtents& e = task.e;
+  const Strips& strips = task.memory.input_strips;
+  const std::int64_t elements = task.plan.row();
   for (std::int64_t tile_row = block.first; tile_row < block.end; ++tile_row) {
-    const TileRowPlanes products(grid, task.plan.input_layout, block, tile_row, task.memory.inputs);
     const std::int64_t in_image = grid.in_image(tile_row);
     const int outputs = grid.rows.outputs(in_image);
     std::array<float*, kMaxPatchSide> rows{};
-    for (std::int64_t c = 0; c < e.channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
-      for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
-        with_outputs(grid.columns.outputs(tile), [&](auto m) PROTOLITH_LAMBDA {
-          add_input_columns<m>(products, tile * e.channels + c, outputs + 2, strip,
-                               grid.columns.start(tile));
-        });
-      }
-      for (int i = 0; i < outputs + 2; ++i) {
-        const std::int64_t row = grid.rows.start(in_image) - 1 + i;
-        const std::int64_t pixel = (grid.image(tile_row) * e.height + row) * e.width;
-        rows[static_cast<std::size_t>(i)] =
-            row >= 0 && row < e.height ? dx + pixel * e.channels + c : nullptr;
-      }
-      with_outputs(outputs, [&](auto m) PROTOLITH_LAMBDA {
-        add_input_rows<m>(strip, in_image > 0, rows.data(), e.channels, e.width);
-      });
+    for (int i = 0; i < outputs + 2; ++i) {
+      const std::int64_t row = grid.rows.start(in_image) - 1 + i;
+      rows[static_cast<std::size_t>(i)] =
+          row >= 0 && row < grid.height ? dx + (grid.image(tile_row) * grid.height + row) * elements
+                                        : task.memory.outside;
     }
+    with_outputs(outputs, [&](auto m) PROTOLITH_LAMBDA {
+      add_input_rows<m>(strips.at(tile_row - block.first, 0) + strips.channels(), strips.stride(),
+                        in_image > 0, rows.data(), elements);
+    });
   }
 }
 
@@ -298,7 +298,7 @@ void backward_images(const WinogradBackward& in, const DataGradientCoefficients&
       plan,
       BackwardMemory(plan, scratch)};
   const std::int64_t stride = winograd_filter_stride(e.filters, e.channels);
-  std::fill_n(task.memory.zeros, plan.zeros(), 0.0F);
+  std::fill_n(task.memory.zeros, plan.row(), 0.0F);
   for (int plane = 0; plane < kPlanes; ++plane) {
     if (plan.grid.planes().has(plane)) {
       std::fill_n(dfilters + plane * stride, e.filters * e.channels, 0.0F);
@@ -308,21 +308,28 @@ void backward_images(const WinogradBackward& in, const DataGradientCoefficients&
   for (std::int64_t first = begin * plan.grid.rows.tiles(); first < last;
        first += plan.block_rows) {
     const TileRows block{first, std::min(first + plan.block_rows, last)};
-    transform_inputs(in.x, plan.grid, block, plan.input_layout, task.memory.zeros,
-                     task.memory.strip, task.memory.inputs);
-    transform_gradients(task, block);
-    for (int plane = 0; plane < kPlanes; ++plane) {
-      const std::int64_t tiles =
-          plan.grid.tiles(block, plane / kMaxPatchSide, plane % kMaxPatchSide);
-      if (tiles == 0) continue;
-      const float* const gradients = task.memory.gradients + plan.gradient_layout.offset(plane);
-      float* const inputs = task.memory.inputs + plan.input_layout.offset(plane);
-      accumulate_outer_products(gradients, e.filters, inputs, e.channels, tiles,
-                                dfilters + plane * stride);
-      if (dx == nullptr) continue;
-      multiply_tiles(gradients, tiles, e.filters, in.filters + plane * stride, e.channels, inputs);
+    input_strips(in.x, plan.grid, block, task.memory.zeros, task.memory.input_strips);
+    gradient_strips(task, block);
+    for (int i = 0; i < plan.grid.rows.points(); ++i) {
+      strips_to_planes<InputTransform>(task.memory.input_strips, plan.grid, block, i,
+                                       task.memory.inputs);
+      strips_to_planes<OutputAdjoint>(task.memory.gradient_strips, plan.grid, block, i,
+                                      task.memory.gradients);
+      for (int j = 0; j < plan.grid.columns.points(); ++j) {
+        const std::int64_t plane = (i * kMaxPatchSide + j) * stride;
+        const std::int64_t next = plan.grid.planes().after(i, j) * stride;
+        const std::int64_t tiles = plan.grid.tiles(block, i, j);
+        const float* const gradients = task.memory.gradients.plane(j);
+        float* const inputs = task.memory.inputs.plane(j);
+        accumulate_outer_products(gradients, e.filters, inputs, e.channels, tiles, dfilters + plane,
+                                  dfilters + next);
+        if (dx == nullptr) continue;
+        multiply_tiles(gradients, tiles, e.filters, in.filters + plane, in.filters + next,
+                       e.channels, inputs);
+      }
+      if (dx != nullptr) planes_to_input_strips(task, block, i);
     }
-    if (dx != nullptr) add_input_gradients(task, block, dx);
+    if (dx != nullptr) input_gradients(task, block, dx);
   }
 }
 

@@ -3,7 +3,8 @@
 // convolution by Winograd's algorithm, from one transform of the gradient of its output.
 // That gradient (batch_norm_relu_pool.h has the formula) exists for one row of tiles at a time: it
 // is made where it is needed, from the convolution's output z and the pool's small tensors, and
-// transformed at once to D = A dz A^T. Then, plane by plane,
+// transformed at once along the rows, to strips of A dz (winograd_strip.h). Then, one row of planes
+// at a time, along the columns to planes of D = A dz A^T and, plane by plane,
 //   dU += D^T V        (V: the transformed inputs; gradients of the filters' planes),
 //   P = D U,  dx += B P B^T  (the adjoint of the forward pass; patches overlap by two pixels).
 // With E elements of tiles in Winograd's domain (winograd_forward.h) it computes 4 E C K FLOPs in

@@ -21,7 +21,7 @@ namespace protolith::cpu {
 namespace {
 
 /// Tiles that go through the pass together: enough that reading the filters costs little, few
-/// enough that their planes (1 MB with 64 channels and filters) stay in an L2 cache.
+/// enough that their strips stay in an L2 cache.
 constexpr std::int64_t kForwardTiles = 24;
 
 /// How a pass divides its work and each thread's memory.
@@ -29,35 +29,39 @@ struct ForwardPlan {
   explicit ForwardPlan(const ConvolutionExtents& e) : ForwardPlan(e, TileGrid(e)) {}
   ForwardPlan(const ConvolutionExtents& e, const TileGrid& tiles)
       : grid(tiles),
+        channels(e.channels),
+        filters(e.filters),
         block_rows(grid.block_rows(kForwardTiles)),
-        input_layout(grid, block_rows, e.channels),
-        product_layout(grid, block_rows, e.filters) {}
+        stride(std::max(Strips::stride_for(Strips::input_columns(grid), channels),
+                        Strips::stride_for(Strips::output_columns(grid), filters))) {}
   /// Of scratch memory for one thread.
   std::int64_t floats() const {
-    return input_layout.floats() + product_layout.floats() + zeros() +
-           3 * product_layout.channels() + Strip::floats(Strip::input_columns(grid));
+    return Strips::floats(grid, block_rows, stride) + PlaneRow::floats(grid, block_rows, channels) +
+           PlaneRow::floats(grid, block_rows, filters) + row() + 3 * filters;
   }
-  std::int64_t zeros() const { return grid.width * input_layout.channels(); }
+  std::int64_t row() const { return grid.width * channels; }
 
   TileGrid grid;
-  std::int64_t block_rows;
-  PlaneLayout input_layout, product_layout;
+  std::int64_t channels, filters, block_rows, stride;
 };
 
 /// What one thread works with, laid out in its share of the scratch memory.
 struct ForwardMemory {
   ForwardMemory(const ForwardPlan& plan, float* scratch)
-      : inputs(scratch),
-        products(inputs + plan.input_layout.floats()),
-        zeros(products + plan.product_layout.floats()),
-        sums(zeros + plan.zeros()),
-        strip(sums + 3 * plan.product_layout.channels(), Strip::input_columns(plan.grid)) {}
+      : input_strips(scratch, plan.grid, plan.stride, plan.channels),
+        output_strips(scratch, plan.grid, plan.stride, plan.filters),
+        inputs(scratch += Strips::floats(plan.grid, plan.block_rows, plan.stride), plan.grid,
+               plan.block_rows, plan.channels),
+        products(scratch += PlaneRow::floats(plan.grid, plan.block_rows, plan.channels), plan.grid,
+                 plan.block_rows, plan.filters),
+        zeros(scratch += PlaneRow::floats(plan.grid, plan.block_rows, plan.filters)),
+        sums(scratch += plan.row()) {}
 
-  float* inputs;
-  float* products;
+  Strips input_strips;
+  Strips output_strips;  ///< in the inputs' place
+  PlaneRow inputs, products;
   float* zeros;  ///< a row of pixels outside the images
   float* sums;   ///< [3, K]: an estimate of the mean, sums about it and sums of squares about it
-  Strip strip;
 };
 
 struct ForwardArguments {
@@ -78,118 +82,115 @@ namespace protolith::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// Calls finish(block) for the blocks of images [begin, end), with a block's products in memory.
+/// Along the columns: a tile's part of a strip, from its elements at `offset` in the planes.
+template <int kOutputs>
+PROTOLITH_TILE_FUNCTION void transform_output_columns(const TileRowPlanes& products,
+                                                      std::int64_t offset, std::int64_t filters,
+                                                      float* HWY_RESTRICT strip) {
+  const ChannelTag d;
+  for (std::int64_t k = 0; k < filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
+    ChannelVector in[kOutputs + 2];
+    ChannelVector out[kOutputs];
+    unrolled<kOutputs + 2>(
+        [&](auto j) PROTOLITH_LAMBDA { in[j] = hn::LoadU(d, products(j) + offset + k); });
+    transform<OutputTransform<kOutputs>>(d, in, out);
+    unrolled<kOutputs>([&](auto j)
+                           PROTOLITH_LAMBDA { hn::StoreU(out[j], d, strip + j * filters + k); });
+  }
+}
+
+/// memory.output_strips i: A^T P along the columns of the products P in the planes of i.
+HWY_INLINE void planes_to_output_strips(const ForwardArguments& a, const ForwardMemory& memory,
+                                        const TileRows& block, int i) {
+  const TileGrid& grid = a.plan.grid;
+  const std::int64_t filters = a.e.filters;
+  for_rows_with_point(grid, block, i, memory.products,
+                      [&](std::int64_t row, const TileRowPlanes& products) PROTOLITH_LAMBDA {
+                        for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
+                          with_outputs(grid.columns.outputs(tile), [&](auto m) PROTOLITH_LAMBDA {
+                            transform_output_columns<m>(products, tile * filters, filters,
+                                                        memory.output_strips.at(row, i) +
+                                                            grid.columns.start(tile) * filters);
+                          });
+                        }
+                      });
+}
+
+/// Calls finish(block) for the blocks of images [begin, end), with a block's output strips in
+/// memory.
 template <class Finish>
 HWY_INLINE void for_blocks(const ForwardArguments& a, const ForwardMemory& memory,
                            std::int64_t begin, std::int64_t end, const Finish& finish) {
-  std::fill_n(memory.zeros, a.e.width * a.e.channels, 0.0F);
-  const std::int64_t last = end * a.plan.grid.rows.tiles();
-  for (std::int64_t first = begin * a.plan.grid.rows.tiles(); first < last;
-       first += a.plan.block_rows) {
+  const TileGrid& grid = a.plan.grid;
+  const std::int64_t stride = winograd_filter_stride(a.e.filters, a.e.channels);
+  std::fill_n(memory.zeros, a.plan.row(), 0.0F);
+  const std::int64_t last = end * grid.rows.tiles();
+  for (std::int64_t first = begin * grid.rows.tiles(); first < last; first += a.plan.block_rows) {
     const TileRows block{first, std::min(first + a.plan.block_rows, last)};
-    transform_inputs(a.x, a.plan.grid, block, a.plan.input_layout, memory.zeros, memory.strip,
-                     memory.inputs);
-    for (int plane = 0; plane < kPlanes; ++plane) {
-      const int i = plane / kMaxPatchSide;
-      const int j = plane % kMaxPatchSide;
-      if (!a.plan.grid.planes().has(i, j)) continue;
-      multiply_tiles(memory.inputs + a.plan.input_layout.offset(plane),
-                     a.plan.grid.tiles(block, i, j), a.e.channels,
-                     a.filters + plane * winograd_filter_stride(a.e.filters, a.e.channels),
-                     a.e.filters, memory.products + a.plan.product_layout.offset(plane));
+    input_strips(a.x, grid, block, memory.zeros, memory.input_strips);
+    for (int i = 0; i < grid.rows.points(); ++i) {
+      strips_to_planes<InputTransform>(memory.input_strips, grid, block, i, memory.inputs);
+      for (int j = 0; j < grid.columns.points(); ++j) {
+        multiply_tiles(memory.inputs.plane(j), grid.tiles(block, i, j), a.e.channels,
+                       a.filters + (i * kMaxPatchSide + j) * stride,
+                       a.filters + grid.planes().after(i, j) * stride, a.e.filters,
+                       memory.products.plane(j));
+      }
+      planes_to_output_strips(a, memory, block, i);
     }
     finish(block);
   }
 }
 
-/// One tile between the transforms along its rows and its columns.
-struct OutputTile {
-  float values[kMaxTileSide * kMaxPatchSide * kChannelStep];
-
-  float* at(int row, int column) { return values + (row * kMaxPatchSide + column) * kChannelStep; }
-};
-
-/// Along the rows: tile [kOutputs, points] from products [kOutputs + 2, points] of a tile at
-/// `offset` in its planes.
+/// Along the rows: the first kOutputs rows of outputs, from the strips at `strip`.
 template <int kOutputs>
-PROTOLITH_TILE_FUNCTION void transform_output_rows(const TileRowPlanes& products,
-                                                   std::int64_t offset, int points,
-                                                   OutputTile& tile) {
-  const ChannelTag d;
-  for (int j = 0; j < points; ++j) {
-    ChannelVector in[kOutputs + 2];
-    ChannelVector out[kOutputs];
-    unrolled<kOutputs + 2>([&](auto i)
-                               PROTOLITH_LAMBDA { in[i] = hn::LoadU(d, products(i, j) + offset); });
-    transform<OutputTransform<kOutputs>>(d, in, out);
-    unrolled<kOutputs>([&](auto i) PROTOLITH_LAMBDA { hn::StoreU(out[i], d, tile.at(i, j)); });
-  }
-}
-
-/// Along the columns: the outputs of one row of a tile.
-template <int kOutputs>
-HWY_INLINE void transform_output_columns(OutputTile& tile, int row, ChannelVector* out) {
+HWY_INLINE void transform_output_rows(const float* HWY_RESTRICT strip, std::int64_t stride,
+                                      ChannelVector* out) {
   const ChannelTag d;
   ChannelVector in[kOutputs + 2];
-  unrolled<kOutputs + 2>([&](auto j) PROTOLITH_LAMBDA { in[j] = hn::LoadU(d, tile.at(row, j)); });
+  unrolled<kOutputs + 2>([&](auto i)
+                             PROTOLITH_LAMBDA { in[i] = hn::LoadU(d, strip + i * stride); });
   transform<OutputTransform<kOutputs>>(d, in, out);
 }
 
-/// Sums about an estimate of the mean.
-struct OutputSums {
-  ChannelVector pivot, sum, squares;
-
-  HWY_INLINE void add(ChannelVector value) {
-    const ChannelVector centred = hn::Sub(value, pivot);
-    sum = hn::Add(sum, centred);
-    squares = hn::MulAdd(centred, centred, squares);
-  }
-};
-
-/// Stores a tile to y (of its first output).
+/// Stores a row of tiles' outputs to y (of its first one), and adds them to `sums`: [3, K] as in
+/// ForwardMemory.
 template <int kOutputs>
-PROTOLITH_TILE_FUNCTION void store_tile(OutputTile& tile, int rows, float* y,
-                                        std::int64_t row_stride, std::int64_t filters,
-                                        OutputSums& sums) {
+PROTOLITH_TILE_FUNCTION void store_rows(const float* HWY_RESTRICT strip, std::int64_t stride,
+                                        std::int64_t width, std::int64_t filters,
+                                        float* HWY_RESTRICT y, float* HWY_RESTRICT sums) {
   const ChannelTag d;
-  for (int i = 0; i < rows; ++i, y += row_stride) {
-    ChannelVector out[kOutputs];
-    transform_output_columns<kOutputs>(tile, i, out);
-    unrolled<kOutputs>([&](auto j) PROTOLITH_LAMBDA {
-      hn::StoreU(out[j], d, y + j * filters);
-      sums.add(out[j]);
-    });
+  for (std::int64_t column = 0; column < width; ++column) {
+    for (std::int64_t k = 0; k < filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
+      const std::int64_t at = column * filters + k;
+      ChannelVector out[kOutputs];
+      transform_output_rows<kOutputs>(strip + at, stride, out);
+      const ChannelVector pivot = hn::LoadU(d, sums + k);
+      ChannelVector sum = hn::LoadU(d, sums + filters + k);
+      ChannelVector squares = hn::LoadU(d, sums + 2 * filters + k);
+      unrolled<kOutputs>([&](auto i) PROTOLITH_LAMBDA {
+        hn::StoreU(out[i], d, y + i * width * filters + at);
+        const ChannelVector centred = hn::Sub(out[i], pivot);
+        sum = hn::Add(sum, centred);
+        squares = hn::MulAdd(centred, centred, squares);
+      });
+      hn::StoreU(sum, d, sums + filters + k);
+      hn::StoreU(squares, d, sums + 2 * filters + k);
+    }
   }
 }
 
 /// Stores one row of tiles' outputs and adds them to memory.sums.
 HWY_INLINE void store_and_sum(const ForwardArguments& a, const ForwardMemory& memory,
                               const TileRows& block, std::int64_t tile_row) {
-  const ChannelTag d;
   const TileGrid& grid = a.plan.grid;
-  const TileRowPlanes products(grid, a.plan.product_layout, block, tile_row, memory.products);
   const std::int64_t in_image = grid.in_image(tile_row);
-  const std::int64_t filters = a.e.filters;
-  float* const y =
-      a.y + (grid.image(tile_row) * a.e.height + grid.rows.start(in_image)) * a.e.width * filters;
-  OutputTile transformed;
-  for (std::int64_t k = 0; k < filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
-    OutputSums sums{hn::LoadU(d, memory.sums + k), hn::LoadU(d, memory.sums + filters + k),
-                    hn::LoadU(d, memory.sums + 2 * filters + k)};
-    for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
-      const int outputs = grid.columns.outputs(tile);
-      with_outputs(grid.rows.outputs(in_image), [&](auto m) PROTOLITH_LAMBDA {
-        transform_output_rows<m>(products, tile * filters + k, outputs + 2, transformed);
-      });
-      with_outputs(outputs, [&](auto m) PROTOLITH_LAMBDA {
-        store_tile<m>(transformed, grid.rows.outputs(in_image),
-                      y + grid.columns.start(tile) * filters + k, a.e.width * filters, filters,
-                      sums);
-      });
-    }
-    hn::StoreU(sums.sum, d, memory.sums + filters + k);
-    hn::StoreU(sums.squares, d, memory.sums + 2 * filters + k);
-  }
+  float* const y = a.y + (grid.image(tile_row) * a.e.height + grid.rows.start(in_image)) *
+                             a.e.width * a.e.filters;
+  with_outputs(grid.rows.outputs(in_image), [&](auto m) PROTOLITH_LAMBDA {
+    store_rows<m>(memory.output_strips.at(tile_row - block.first, 0), a.plan.stride, a.e.width,
+                  a.e.filters, y, memory.sums);
+  });
 }
 
 /// Images [begin, end): y, and the moments of what was stored.
@@ -218,112 +219,83 @@ void training_images(const ForwardArguments& a, const ForwardMemory& memory, std
   });
 }
 
-/// Where a tile's outputs go after the activation.
-struct ActivationTarget {
-  float* y;                 ///< that of the tile's first output, or of the window it is in
-  std::int64_t row_stride;  ///< between rows of y
-  std::int64_t filters;
-  ChannelVector shift;
-
-  HWY_INLINE float* at(std::int64_t row, std::int64_t column) const {
-    return y + row * row_stride + column * filters;
-  }
-  HWY_INLINE ChannelVector activate(ChannelVector out) const {
-    return relu(ChannelTag(), hn::Add(out, shift));
-  }
-};
-
-/// Stores relu(out + shift) of a tile.
+/// Stores relu(out + shift) of a row of tiles to y, of its first output.
 template <int kOutputs>
-PROTOLITH_TILE_FUNCTION void activate_tile(OutputTile& tile, int rows,
-                                           const ActivationTarget& target) {
-  for (int i = 0; i < rows; ++i) {
-    ChannelVector out[kOutputs];
-    transform_output_columns<kOutputs>(tile, i, out);
-    unrolled<kOutputs>([&](auto j) PROTOLITH_LAMBDA {
-      hn::StoreU(target.activate(out[j]), ChannelTag(), target.at(i, j));
-    });
+PROTOLITH_TILE_FUNCTION void activate_rows(const float* HWY_RESTRICT strip, std::int64_t stride,
+                                           std::int64_t width, std::int64_t filters,
+                                           const float* HWY_RESTRICT shift, float* HWY_RESTRICT y) {
+  const ChannelTag d;
+  for (std::int64_t column = 0; column < width; ++column) {
+    for (std::int64_t k = 0; k < filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
+      const std::int64_t at = column * filters + k;
+      ChannelVector out[kOutputs];
+      transform_output_rows<kOutputs>(strip + at, stride, out);
+      unrolled<kOutputs>([&](auto i) PROTOLITH_LAMBDA {
+        hn::StoreU(relu(d, hn::Add(out[i], hn::LoadU(d, shift + k))), d,
+                   y + i * width * filters + at);
+      });
+    }
   }
 }
 
-/// The same for all 2x2 windows that a tile of `rows` x kOutputs outputs has any of. lower, kRight:
-/// its first row or column is a window's second one; the tile before has stored that window's
-/// maximum so far.
-template <int kOutputs, bool kRight>
-PROTOLITH_TILE_FUNCTION void pool_tile(OutputTile& tile, int rows, bool lower,
-                                       const ActivationTarget& target) {
+/// The same of the maxima of all 2x2 windows that a row of tiles has any of: `windows` of them in a
+/// row. kLower: its first row is a window's second one; the row of tiles before has stored that
+/// window's maximum so far.
+template <int kOutputs, bool kLower>
+PROTOLITH_TILE_FUNCTION void pool_rows(const float* HWY_RESTRICT strip, std::int64_t stride,
+                                       std::int64_t windows, std::int64_t filters,
+                                       const float* HWY_RESTRICT shift, float* HWY_RESTRICT y) {
   const ChannelTag d;
   const auto lead = [](ChannelVector& best, ChannelVector other) PROTOLITH_LAMBDA {
     best = hn::IfThenElse(takes_lead(other, best), other, best);
   };
-  int row = lower ? -1 : 0;
-  for (int i = 0; row < rows; ++i, row += 2) {
-    ChannelVector best[kOutputs];
-    transform_output_columns<kOutputs>(tile, std::max(row, 0), best);
-    if (row >= 0 && row + 1 < rows) {
-      ChannelVector below[kOutputs];
-      transform_output_columns<kOutputs>(tile, row + 1, below);
-      unrolled<kOutputs>([&](auto j) PROTOLITH_LAMBDA { lead(best[j], below[j]); });
+  for (std::int64_t window = 0; window < windows; ++window) {
+    for (std::int64_t k = 0; k < filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
+      ChannelVector best[kOutputs];
+      ChannelVector right[kOutputs];
+      transform_output_rows<kOutputs>(strip + 2 * window * filters + k, stride, best);
+      transform_output_rows<kOutputs>(strip + (2 * window + 1) * filters + k, stride, right);
+      unrolled<kOutputs>([&](auto i) PROTOLITH_LAMBDA { lead(best[i], right[i]); });
+      unrolled<(kOutputs + 1 + (kLower ? 1 : 0)) / 2>([&](auto i) PROTOLITH_LAMBDA {
+        constexpr int kRow = 2 * decltype(i)::value - (kLower ? 1 : 0);
+        ChannelVector largest = best[kRow < 0 ? 0 : kRow];
+        if constexpr (kRow >= 0 && kRow + 1 < kOutputs) lead(largest, best[kRow + 1]);
+        largest = relu(d, hn::Add(largest, hn::LoadU(d, shift + k)));
+        float* const target = y + (i * windows + window) * filters + k;
+        if constexpr (kRow < 0) lead(largest, hn::LoadU(d, target));
+        hn::StoreU(largest, d, target);
+      });
     }
-    unrolled<(kOutputs + 1 + (kRight ? 1 : 0)) / 2>([&](auto j) PROTOLITH_LAMBDA {
-      constexpr int kColumn = 2 * decltype(j)::value - (kRight ? 1 : 0);
-      ChannelVector largest = best[kColumn < 0 ? 0 : kColumn];
-      if constexpr (kColumn >= 0 && kColumn + 1 < kOutputs) lead(largest, best[kColumn + 1]);
-      largest = target.activate(largest);
-      float* const y = target.at(i, j);
-      if (row < 0 || kColumn < 0) lead(largest, hn::LoadU(d, y));
-      hn::StoreU(largest, d, y);
-    });
   }
 }
 
 /// One row of tiles for inference.
-template <bool kPool>
-HWY_INLINE void activate_tile_row(const ForwardArguments& a, const ForwardMemory& memory,
+HWY_INLINE void activate_tile_row(const ForwardArguments& a, const ForwardMemory& memory, bool pool,
                                   const TileRows& block, std::int64_t tile_row) {
-  const ChannelTag d;
-  constexpr int kStep = kPool ? 2 : 1;
   const TileGrid& grid = a.plan.grid;
-  const TileRowPlanes products(grid, a.plan.product_layout, block, tile_row, memory.products);
   const std::int64_t in_image = grid.in_image(tile_row);
-  const int outputs = grid.rows.outputs(in_image);
   const std::int64_t row = grid.rows.start(in_image);
-  const std::int64_t filters = a.e.filters;
-  const std::int64_t height = a.e.height / kStep;
-  const std::int64_t width = a.e.width / kStep;
-  float* const y = a.y + (grid.image(tile_row) * height + row / kStep) * width * filters;
-  OutputTile transformed;
-  for (std::int64_t k = 0; k < filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
-    for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
-      const std::int64_t column = grid.columns.start(tile);
-      const ActivationTarget target{y + column / kStep * filters + k, width * filters, filters,
-                                    hn::LoadU(d, a.shift + k)};
-      with_outputs(outputs, [&](auto m) PROTOLITH_LAMBDA {
-        transform_output_rows<m>(products, tile * filters + k, grid.columns.outputs(tile) + 2,
-                                 transformed);
-      });
-      with_outputs(grid.columns.outputs(tile), [&](auto m) PROTOLITH_LAMBDA {
-        if constexpr (!kPool) {
-          activate_tile<m>(transformed, outputs, target);
-        } else if (column % 2 == 0) {
-          pool_tile<m, false>(transformed, outputs, row % 2 == 1, target);
-        } else {
-          pool_tile<m, true>(transformed, outputs, row % 2 == 1, target);
-        }
-      });
+  const std::int64_t step = pool ? 2 : 1;
+  const std::int64_t width = a.e.width / step;
+  float* const y =
+      a.y + (grid.image(tile_row) * (a.e.height / step) + row / step) * width * a.e.filters;
+  const float* const strip = memory.output_strips.at(tile_row - block.first, 0);
+  with_outputs(grid.rows.outputs(in_image), [&](auto m) PROTOLITH_LAMBDA {
+    if (!pool) {
+      activate_rows<m>(strip, a.plan.stride, width, a.e.filters, a.shift, y);
+    } else if (row % 2 == 0) {
+      pool_rows<m, false>(strip, a.plan.stride, width, a.e.filters, a.shift, y);
+    } else {
+      pool_rows<m, true>(strip, a.plan.stride, width, a.e.filters, a.shift, y);
     }
-  }
+  });
 }
 
 void inference_images(const ForwardArguments& a, const ForwardMemory& memory, bool pool,
                       std::int64_t begin, std::int64_t end) {
   for_blocks(a, memory, begin, end, [&](const TileRows& block) PROTOLITH_LAMBDA {
     for (std::int64_t tile_row = block.first; tile_row < block.end; ++tile_row) {
-      if (pool) {
-        activate_tile_row<true>(a, memory, block, tile_row);
-      } else {
-        activate_tile_row<false>(a, memory, block, tile_row);
-      }
+      activate_tile_row(a, memory, pool, block, tile_row);
     }
   });
 }

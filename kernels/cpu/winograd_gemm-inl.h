@@ -1,5 +1,7 @@
 // The matrix products between Winograd's transforms, once per instruction set: one for each plane,
-// of a block of tiles with a plane of transformed filters, each held in the caches. Register
+// of a block of tiles with a plane of transformed filters. The tiles' planes are held in an L2
+// cache; all planes of filters and of their gradients, 1.3 MB each with 64 of 64 channels, are not,
+// so that each product sends for the next one's while it computes. Register
 // blocking: up to 6 rows by 4 vectors of columns with AVX-512's 32 registers (24 sums, 4 columns, 1
 // broadcast), 6 by 2 with 16 registers; rows are shared out evenly, so that none is left to go
 // alone. A row of 64 columns costs 2 * depth * 64 FLOPs.
@@ -12,6 +14,7 @@
 
 #include <cstdint>
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/simd-inl.h"
 #include "kernels/cpu/winograd_transform-inl.h"
@@ -20,6 +23,7 @@ HWY_BEFORE_NAMESPACE();
 namespace protolith::cpu {
 namespace HWY_NAMESPACE {
 
+inline constexpr std::int64_t kLineFloats = 16;  ///< of a cache line
 inline constexpr int kBlockRows = 6;
 #if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
 inline constexpr int kBlockVectors = 4;
@@ -28,12 +32,13 @@ inline constexpr int kBlockVectors = 2;
 #endif
 
 /// sums[row][column] (+)= sum over k of a[row * row_stride + k * depth_stride] * b[k][column], for
-/// kRows rows and kVectors vectors of columns. b and sums have `columns` columns.
+/// kRows rows and kVectors vectors of columns. b and sums have `columns` columns. Sends for a cache
+/// line of `ahead` with each k.
 template <int kRows, int kVectors, bool kAdd>
 PROTOLITH_TILE_FUNCTION void product_block(const float* HWY_RESTRICT a, std::int64_t row_stride,
                                            std::int64_t depth_stride, std::int64_t depth,
                                            const float* HWY_RESTRICT b, std::int64_t columns,
-                                           float* HWY_RESTRICT sums) {
+                                           float* HWY_RESTRICT sums, const float* ahead) {
   const ChannelTag d;
   using V = hn::Vec<ChannelTag>;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -46,6 +51,7 @@ PROTOLITH_TILE_FUNCTION void product_block(const float* HWY_RESTRICT a, std::int
     V row[kVectors];
     unrolled<kVectors>(
         [&](auto v) PROTOLITH_LAMBDA { row[v] = hn::LoadU(d, b + k * columns + v * lanes); });
+    hwy::Prefetch(ahead + k * kLineFloats);
     const float* HWY_RESTRICT column = a + k * depth_stride;
     unrolled<kRows>([&](auto r) PROTOLITH_LAMBDA {
       const V factor = hn::Set(d, column[r * row_stride]);
@@ -85,25 +91,32 @@ HWY_INLINE void for_row_blocks(std::int64_t rows, const F& f) {
   }
 }
 
-/// products [rows, columns] = tiles [rows, depth] * filters [depth, columns].
+/// products [rows, columns] = tiles [rows, depth] * filters [depth, columns]. next_filters: those
+/// of the product that comes next.
 HWY_INLINE void multiply_tiles(const float* tiles, std::int64_t rows, std::int64_t depth,
-                               const float* filters, std::int64_t columns, float* products) {
+                               const float* filters, const float* next_filters,
+                               std::int64_t columns, float* products) {
   for_column_blocks(columns, [&](std::int64_t column, auto vectors) PROTOLITH_LAMBDA {
     for_row_blocks(rows, [&](std::int64_t row, auto count) PROTOLITH_LAMBDA {
       product_block<decltype(count)::value, decltype(vectors)::value, false>(
           tiles + row * depth, depth, 1, depth, filters + column, columns,
-          products + row * columns + column);
+          products + row * columns + column, next_filters);
+      next_filters += depth * kLineFloats;
     });
   });
 }
 
-/// sums [rows, columns] += left [depth, rows]^T * right [depth, columns].
+/// sums [rows, columns] += left [depth, rows]^T * right [depth, columns]. next_sums: those of the
+/// product that comes next.
 HWY_INLINE void accumulate_outer_products(const float* left, std::int64_t rows, const float* right,
-                                          std::int64_t columns, std::int64_t depth, float* sums) {
+                                          std::int64_t columns, std::int64_t depth, float* sums,
+                                          const float* next_sums) {
   for_column_blocks(columns, [&](std::int64_t column, auto vectors) PROTOLITH_LAMBDA {
     for_row_blocks(rows, [&](std::int64_t row, auto count) PROTOLITH_LAMBDA {
       product_block<decltype(count)::value, decltype(vectors)::value, true>(
-          left + row, 1, rows, depth, right + column, columns, sums + row * columns + column);
+          left + row, 1, rows, depth, right + column, columns, sums + row * columns + column,
+          next_sums);
+      next_sums += depth * kLineFloats;
     });
   });
 }

@@ -1,5 +1,6 @@
-// What one row of tiles is between the transforms along its two axes: up to 9 rows of vectors of
-// channels, one vector for each column.
+// What a block of tiles is between the transforms along its two axes: for each row of tiles up to 9
+// strips, one for each point i along the axis of rows. A strip is a row of pixels [columns,
+// channels]: the transform along the rows reads and writes whole rows of memory in order.
 #pragma once
 
 #include <cstdint>
@@ -8,25 +9,32 @@
 
 namespace protolith::cpu {
 
-class Strip {
+class Strips {
  public:
-  /// For a vector of up to kChannelStep channels at each of `columns` columns.
-  Strip(float* memory, std::int64_t columns) : memory_(memory), columns_(columns) {}
-  static std::int64_t floats(std::int64_t columns) {
-    return kMaxPatchSide * columns * kChannelStep;
+  /// `stride` floats from strip to strip: stride_for() or more.
+  Strips(float* memory, const TileGrid& grid, std::int64_t stride, std::int64_t channels)
+      : memory_(memory), points_(grid.rows.points()), stride_(stride), channels_(channels) {}
+  /// The gap keeps strips from competing for the same sets of the cache.
+  static std::int64_t stride_for(std::int64_t columns, std::int64_t channels) {
+    return columns * channels + 16;
   }
-  /// Columns of a strip of inputs: one more than the outputs on either side.
-  static std::int64_t input_columns(const TileGrid& grid) {
-    return grid.columns.start(grid.columns.tiles()) + 2;
+  static std::int64_t floats(const TileGrid& grid, std::int64_t block_rows, std::int64_t stride) {
+    return block_rows * grid.rows.points() * stride;
   }
+  static std::int64_t output_columns(const TileGrid& grid) {
+    return grid.columns.start(grid.columns.tiles());
+  }
+  /// One more than the outputs on either side.
+  static std::int64_t input_columns(const TileGrid& grid) { return output_columns(grid) + 2; }
 
-  float* at(std::int64_t row, std::int64_t column) const {
-    return memory_ + (row * columns_ + column) * kChannelStep;
-  }
+  /// Strip i of a block's row of tiles.
+  float* at(std::int64_t row, int i) const { return memory_ + (row * points_ + i) * stride_; }
+  std::int64_t stride() const { return stride_; }
+  std::int64_t channels() const { return channels_; }
 
  private:
   float* memory_;
-  std::int64_t columns_;
+  std::int64_t points_, stride_, channels_;
 };
 
 }  // namespace protolith::cpu

@@ -3,7 +3,8 @@
 // (winograd_points.h). Tiles may cut 2x2 windows of a pool.
 // Work goes in blocks of whole rows of tiles, counted over all images. A tile of m x n outputs has
 // (m + 2)(n + 2) elements in Winograd's domain, element (i, j) for the axes' points i and j; plane
-// (i, j) of a block holds, packed, one row of channels of every tile that has this element.
+// (i, j) of a block holds, packed, one row of channels of every tile that has this element. Only
+// the planes of one i exist at a time; before and after them a block is strips (winograd_strip.h).
 #pragma once
 
 #include <algorithm>
@@ -67,6 +68,11 @@ struct PlaneExtents {
   bool has(int i, int j) const { return i < rows && j < columns; }
   bool has(int plane) const { return has(plane / kMaxPatchSide, plane % kMaxPatchSide); }
   int count() const { return rows * columns; }
+  /// The plane after (i, j), row by row; after the last one the first.
+  int after(int i, int j) const {
+    if (j + 1 < columns) return i * kMaxPatchSide + j + 1;
+    return i + 1 < rows ? (i + 1) * kMaxPatchSide : 0;
+  }
 };
 
 /// The tiles of all images.
@@ -110,56 +116,43 @@ class TileGrid {
   TileAxis rows, columns;
 };
 
-/// Where the planes [tiles, channels] of a block lie in memory.
-class PlaneLayout {
+/// The planes (i, 0 ... 8) of a block for one i, [tiles, channels] each.
+class PlaneRow {
  public:
-  /// For blocks of `block_rows` rows of tiles, wherever they begin.
-  PlaneLayout(const TileGrid& grid, std::int64_t block_rows, std::int64_t channels)
-      : channels_(channels) {
-    for (int plane = 0; plane < kPlanes; ++plane) {
-      offsets_[static_cast<std::size_t>(plane)] = floats_;
-      if (!grid.planes().has(plane)) continue;
-      // Rows of tiles that have a point are the first of an image: a block that begins with an
-      // image holds as many of them as any other.
-      floats_ +=
-          grid.tiles({0, block_rows}, plane / kMaxPatchSide, plane % kMaxPatchSide) * channels +
-          kGap;
-    }
+  PlaneRow(float* memory, const TileGrid& grid, std::int64_t block_rows, std::int64_t channels)
+      : memory_(memory), stride_(stride(grid, block_rows, channels)), channels_(channels) {}
+  static std::int64_t floats(const TileGrid& grid, std::int64_t block_rows, std::int64_t channels) {
+    return grid.columns.points() * stride(grid, block_rows, channels);
   }
 
-  std::int64_t floats() const { return floats_; }
+  float* plane(int j) const { return memory_ + j * stride_; }
   std::int64_t channels() const { return channels_; }
-  std::int64_t offset(int plane) const { return offsets_[static_cast<std::size_t>(plane)]; }
 
  private:
-  /// Keeps the stores of a tile's elements from competing for the same sets of the cache.
-  static constexpr std::int64_t kGap = 16;
-  std::int64_t channels_, floats_ = 0;
-  std::array<std::int64_t, kPlanes> offsets_{};
+  /// A gap keeps the stores of a tile's elements from competing for the same sets of the cache.
+  static std::int64_t stride(const TileGrid& grid, std::int64_t block_rows, std::int64_t channels) {
+    return block_rows * grid.columns.tiles() * channels + 16;
+  }
+
+  float* memory_;
+  std::int64_t stride_, channels_;
 };
 
-/// The planes of one row of tiles: its first tile's channels in each plane that it has.
+/// One row of tiles in planes (i, 0 ... 8): its first tile's channels in each.
 class TileRowPlanes {
  public:
-  TileRowPlanes(const TileGrid& grid, const PlaneLayout& layout, const TileRows& block,
-                std::int64_t tile_row, float* planes) {
-    const int points = grid.rows.outputs(grid.in_image(tile_row)) + 2;
-    for (int i = 0; i < points; ++i) {
-      const std::int64_t before = grid.rows_before(tile_row, i) - grid.rows_before(block.first, i);
-      for (int j = 0; j < grid.columns.points(); ++j) {
-        const int plane = i * kMaxPatchSide + j;
-        at_[static_cast<std::size_t>(plane)] =
-            planes + layout.offset(plane) + before * grid.columns.with_point(j) * layout.channels();
-      }
+  /// `before` rows of tiles of the block lie before it in the planes.
+  TileRowPlanes(const PlaneRow& planes, const TileGrid& grid, std::int64_t before) {
+    for (int j = 0; j < grid.columns.points(); ++j) {
+      at_[static_cast<std::size_t>(j)] =
+          planes.plane(j) + before * grid.columns.with_point(j) * planes.channels();
     }
   }
 
-  float* operator()(int i, int j) const {
-    return at_[static_cast<std::size_t>(i * kMaxPatchSide + j)];
-  }
+  float* operator()(int j) const { return at_[static_cast<std::size_t>(j)]; }
 
  private:
-  std::array<float*, kPlanes> at_{};
+  std::array<float*, kMaxPatchSide> at_{};
 };
 
 }  // namespace protolith::cpu
