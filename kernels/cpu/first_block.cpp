@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/first_block.cpp"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/padded_planes.h"
@@ -100,6 +102,10 @@ struct WindowTarget {
   HWY_INLINE void store(const Vector* outputs, std::int64_t at) const {
     store_window(outputs, y + at, winner == nullptr ? nullptr : winner + at);
   }
+  /// The same from element k on.
+  WindowTarget from(std::int64_t k) const {
+    return {y + k, winner == nullptr ? nullptr : winner + k};
+  }
 };
 
 /// A row of windows of one channel, for a vector of filters' taps, which stay in registers.
@@ -115,15 +121,19 @@ HWY_INLINE void one_channel_row(const WindowRow& row, std::int64_t width, const 
   }
 }
 
-/// The same of several channels.
+/// The same of several channels, for all filters.
 HWY_INLINE void several_channel_row(const WindowRow& row, std::int64_t width, std::int64_t channels,
-                                    const float* filters, std::int64_t count, Vector start,
+                                    const float* filters, const float* shift, std::int64_t count,
                                     const WindowTarget& target) {
+  const ChannelTag d;
   const auto windows = [&](std::int64_t q, auto together) PROTOLITH_LAMBDA {
-    Vector outputs[together][4];
-    several_channel_outputs<together>(row.at(0, 0) + q, row.windows(), filters, count, channels,
-                                      start, outputs);
-    unrolled<together>([&](auto w) PROTOLITH_LAMBDA { target.store(outputs[w], (q + w) * count); });
+    for (std::int64_t k = 0; k < count; k += static_cast<std::int64_t>(hn::Lanes(d))) {
+      Vector outputs[together][4];
+      several_channel_outputs<together>(row.at(0, 0) + q, row.windows(), filters + k, count,
+                                        channels, hn::LoadU(d, shift + k), outputs);
+      unrolled<together>([&](auto w)
+                             PROTOLITH_LAMBDA { target.store(outputs[w], (q + w) * count + k); });
+    }
   };
   std::int64_t q = 0;
   for (; q + kWindowsTogether <= width; q += kWindowsTogether) {
@@ -138,25 +148,17 @@ void forward_one(const PaddedPlanes& planes, WindowRow& row, const float* filter
   const std::int64_t width = planes.width / 2;
   for (std::int64_t p = 0; p < planes.height / 2; ++p) {
     transform_window_row(planes, p, row);
+    const std::int64_t first = p * width * count;
+    const WindowTarget target{y + first, winner == nullptr ? nullptr : winner + first};
+    if (planes.channels > 1) {
+      several_channel_row(row, width, planes.channels, filters, shift, count, target);
+      continue;
+    }
     for (std::int64_t k = 0; k < count; k += static_cast<std::int64_t>(hn::Lanes(ChannelTag()))) {
-      const Vector start = hn::LoadU(ChannelTag(), shift + k);
-      const std::int64_t at = p * width * count + k;
-      const WindowTarget target{y + at, winner == nullptr ? nullptr : winner + at};
-      if (planes.channels == 1) {
-        one_channel_row(row, width, filters + k, count, start, target);
-      } else {
-        several_channel_row(row, width, planes.channels, filters + k, count, start, target);
-      }
+      one_channel_row(row, width, filters + k, count, hn::LoadU(ChannelTag(), shift + k),
+                      target.from(k));
     }
   }
-}
-
-/// Adds a vector's lanes to doubles.
-HWY_INLINE void add_lanes(Vector v, double* sums) {
-  const ChannelTag d;
-  HWY_ALIGN float lanes[HWY_LANES(float)];
-  hn::StoreU(v, d, lanes);
-  for (std::size_t i = 0; i < hn::Lanes(d); ++i) sums[i] += static_cast<double>(lanes[i]);
 }
 
 /// Chooses among a tap's inputs at the four places of a window (PixelSquares) those at the places
@@ -189,32 +191,69 @@ class ChosenInputs {
 #endif
 };
 
-/// Adds the part of G that one channel of one image has to sums [9, K], and unless it is null of
-/// dbeta to `all` [K]. A window's gradient meets one input for each tap, the one at the winner's
-/// place: that is looked up among the tap's inputs at all four places.
-void backward_channel(const PixelSquares& squares, const FirstBlockBackward& in,
-                      const ConvolutionExtents& e, std::int64_t image, double* sums, double* all) {
+/// A row of windows of one image: the gradients that reach its pool's winners, K channels each.
+struct WindowGradients {
+  const float* y;
+  const float* dy;
+  const std::uint8_t* winner;
+  std::int64_t width, filters;
+
+  HWY_INLINE Vector at(std::int64_t element) const {
+    const ChannelTag d;
+    return relu_gradient(d, hn::LoadU(d, y + element), hn::LoadU(d, dy + element));
+  }
+  /// Sends for the row below: each pass over the row for some of it, as memory is slower than one.
+  HWY_INLINE void prefetch_next(std::int64_t element, std::int64_t part, std::int64_t parts) const {
+    const std::int64_t next = element + width * filters;
+    if (part == 0) hwy::Prefetch(y + next);
+    if (part == 1 % parts) hwy::Prefetch(dy + next);
+    if (part == 2 % parts) hwy::Prefetch(winner + next);
+  }
+};
+
+/// Adds the part of G that a row of windows has of channel c of `channels`, for the vector of
+/// filters at k, to sums [9, K], and of the first channel that of dbeta to `all` [K]. A window's
+/// gradient meets one input for each tap, the one at the winner's place: that is looked up among
+/// the tap's inputs at all four places. corner: of the row's first window in the squares.
+HWY_INLINE void add_window_row(const WindowGradients& row, const PixelSquares& squares,
+                               const float* corner, std::int64_t c, std::int64_t channels,
+                               std::int64_t k, float* sums, float* all) {
   const ChannelTag d;
-  const std::int64_t height = e.height / 2;
+  Vector acc[9];
+  unrolled<9>([&](auto t) PROTOLITH_LAMBDA { acc[t] = hn::LoadU(d, sums + t * row.filters + k); });
+  Vector total = hn::LoadU(d, all + k);
+  for (std::int64_t q = 0; q < row.width; ++q, corner += squares.offset(0, 2)) {
+    const std::int64_t at = q * row.filters + k;
+    row.prefetch_next(at, c, channels);
+    const Vector g = row.at(at);
+    const ChosenInputs choose(row.winner + at);
+    total = hn::Add(total, g);
+    unrolled<9>([&](auto t) PROTOLITH_LAMBDA {
+      acc[t] = hn::MulAdd(choose(corner + squares.offset(t / 3, t % 3)), g, acc[t]);
+    });
+  }
+  unrolled<9>([&](auto t) PROTOLITH_LAMBDA { hn::StoreU(acc[t], d, sums + t * row.filters + k); });
+  if (c == 0) hn::StoreU(total, d, all + k);
+}
+
+/// One image's G to sums [C, 9, K], and its dbeta [K] after them. Its gradients are read once, for
+/// all channels' squares.
+void backward_one(const std::vector<PixelSquares>& squares, const FirstBlockBackward& in,
+                  const ConvolutionExtents& e, std::int64_t image, float* sums) {
+  float* const all = sums + e.channels * 9 * e.filters;
+  std::fill(sums, all + e.filters, 0.0F);
   const std::int64_t width = e.width / 2;
-  for (std::int64_t k = 0; k < e.filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
-    Vector acc[9];
-    unrolled<9>([&](auto t) PROTOLITH_LAMBDA { acc[t] = hn::Zero(d); });
-    Vector gradients = hn::Zero(d);
-    std::int64_t at = image * height * width * e.filters + k;
-    for (std::int64_t p = 0; p < height; ++p) {
-      for (std::int64_t q = 0; q < width; ++q, at += e.filters) {
-        const Vector g = relu_gradient(d, hn::LoadU(d, in.y + at), hn::LoadU(d, in.dy + at));
-        const ChosenInputs choose(in.winner + at);
-        gradients = hn::Add(gradients, g);
-        const float* const corner = squares.at(2 * p, 2 * q);
-        unrolled<9>([&](auto t) PROTOLITH_LAMBDA {
-          acc[t] = hn::MulAdd(choose(corner + squares.offset(t / 3, t % 3)), g, acc[t]);
-        });
+  for (std::int64_t p = 0; p < e.height / 2; ++p) {
+    const std::int64_t first = (image * (e.height / 2) + p) * width * e.filters;
+    const WindowGradients row{in.y + first, in.dy + first, in.winner + first, width, e.filters};
+    for (std::int64_t c = 0; c < e.channels; ++c) {
+      const PixelSquares& own = squares[static_cast<std::size_t>(c)];
+      float* const taps = sums + c * 9 * e.filters;
+      for (std::int64_t k = 0; k < e.filters;
+           k += static_cast<std::int64_t>(hn::Lanes(ChannelTag()))) {
+        add_window_row(row, own, own.at(2 * p, 0), c, e.channels, k, taps, all);
       }
     }
-    unrolled<9>([&](auto t) PROTOLITH_LAMBDA { add_lanes(acc[t], sums + t * e.filters + k); });
-    if (all != nullptr) add_lanes(gradients, all + k);
   }
 }
 
@@ -228,7 +267,7 @@ namespace protolith::cpu {
 namespace {
 HWY_EXPORT(add_patches);
 HWY_EXPORT(forward_one);
-HWY_EXPORT(backward_channel);
+HWY_EXPORT(backward_one);
 
 /// Calls f(range, image, planes) for all images, each range's in order.
 template <class F>
@@ -362,16 +401,22 @@ void first_block_backward(const FirstBlockBackward& inputs, const PatchStatistic
                           float* dweight, float* dgamma, float* dbeta,
                           const ConvolutionExtents& e) {
   const std::int64_t taps = 9 * e.channels;
-  RangeSums sums(e.images, (taps + 1) * e.filters);
-  std::vector<PixelSquares> squares(static_cast<std::size_t>(range_count(e.images, 1)),
-                                    PixelSquares(e));
+  const std::int64_t size = (taps + 1) * e.filters;
+  RangeSums sums(e.images, size);
+  const std::vector<PixelSquares> image_squares(static_cast<std::size_t>(e.channels),
+                                                PixelSquares(e));
+  std::vector<std::vector<PixelSquares>> squares(static_cast<std::size_t>(range_count(e.images, 1)),
+                                                 image_squares);
   for_padded_images(inputs.x, e, [&](int range, std::int64_t image, const PaddedPlanes& planes) {
-    PixelSquares& own = squares[static_cast<std::size_t>(range)];
-    double* const all = sums.range(range) + taps * e.filters;
+    std::vector<PixelSquares>& own = squares[static_cast<std::size_t>(range)];
     for (std::int64_t c = 0; c < e.channels; ++c) {
-      own.fill(planes, c);
-      HWY_DYNAMIC_DISPATCH(backward_channel)
-      (own, inputs, e, image, sums.range(range) + c * 9 * e.filters, c == 0 ? all : nullptr);
+      own[static_cast<std::size_t>(c)].fill(planes, c);
+    }
+    std::vector<float> image_sums(static_cast<std::size_t>(size));
+    HWY_DYNAMIC_DISPATCH(backward_one)(own, inputs, e, image, image_sums.data());
+    double* const range_sums = sums.range(range);
+    for (std::size_t i = 0; i < image_sums.size(); ++i) {
+      range_sums[i] += static_cast<double>(image_sums[i]);
     }
   });
   const std::vector<double> total = sums.total();
