@@ -23,15 +23,17 @@ namespace {
 
 using Vector = hn::Vec<ChannelTag>;
 
-/// One image's products of rows r of channel c with rows r2 of channel c2 (pointers to the first
-/// of each), for the 3x3 pairs of columns; and the sums of the former's columns.
+/// One image's products of rows r of channel c with kOthers rows r2, r2 + 1 ... of channel c2
+/// (pointers to the first of each), for the 3x3 pairs of columns; and the sums of the former's
+/// columns. A vector of the former meets all others while it is in registers.
+template <int kOthers>
 HWY_INLINE void row_products(const float* rows, const float* others, const PaddedPlanes& planes,
-                             double* products, double* sums) {
+                             double (*products)[9], double* sums) {
   const ChannelTag d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  Vector acc[9];
+  Vector acc[9 * kOthers];
   Vector sum[3];
-  unrolled<9>([&](auto i) PROTOLITH_LAMBDA { acc[i] = hn::Zero(d); });
+  unrolled<9 * kOthers>([&](auto i) PROTOLITH_LAMBDA { acc[i] = hn::Zero(d); });
   unrolled<3>([&](auto s) PROTOLITH_LAMBDA { sum[s] = hn::Zero(d); });
   for (std::int64_t y = 0; y < planes.height; ++y) {
     const float* const row = rows + y * planes.pitch;
@@ -39,20 +41,24 @@ HWY_INLINE void row_products(const float* rows, const float* others, const Padde
     for (std::int64_t x = 0; x < planes.width; x += lanes) {
       const auto inside = hn::FirstN(d, static_cast<std::size_t>(planes.width - x));
       Vector a[3];
-      Vector b[3];
       unrolled<3>([&](auto s) PROTOLITH_LAMBDA {
         a[s] = hn::IfThenElseZero(inside, hn::LoadU(d, row + x + s));
-        b[s] = hn::LoadU(d, other + x + s);
         sum[s] = hn::Add(sum[s], a[s]);
       });
-      unrolled<9>([&](auto i)
-                      PROTOLITH_LAMBDA { acc[i] = hn::MulAdd(a[i / 3], b[i % 3], acc[i]); });
+      unrolled<3 * kOthers>([&](auto n) PROTOLITH_LAMBDA {
+        constexpr int kOther = decltype(n)::value / 3, kColumn = decltype(n)::value % 3;
+        const Vector b = hn::LoadU(d, other + kOther * planes.pitch + x + kColumn);
+        unrolled<3>([&](auto s) PROTOLITH_LAMBDA {
+          Vector& product = acc[9 * kOther + 3 * s + kColumn];
+          product = hn::MulAdd(a[s], b, product);
+        });
+      });
     }
   }
   const auto total = [&](Vector v) PROTOLITH_LAMBDA {
     return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v)));
   };
-  unrolled<9>([&](auto i) PROTOLITH_LAMBDA { products[i] = total(acc[i]); });
+  unrolled<9 * kOthers>([&](auto i) PROTOLITH_LAMBDA { products[i / 9][i % 9] = total(acc[i]); });
   unrolled<3>([&](auto s) PROTOLITH_LAMBDA { sums[s] = total(sum[s]); });
 }
 
@@ -67,15 +73,26 @@ void add_patches(const PaddedPlanes& planes, double* sum, double* gram) {
     return planes.plane(plane_row / 3) + plane_row % 3 * planes.pitch;
   };
   for (std::int64_t i = 0; i < 3 * channels; ++i) {
-    for (std::int64_t j = i; j < 3 * channels; ++j) {
-      double products[9];
-      double sums[3];
-      row_products(rows(i), rows(j), planes, products, sums);
-      for (std::int64_t k = 0; k < 9; ++k) {
-        gram[tap(i, k / 3) * 9 * channels + tap(j, k % 3)] += products[k];
+    double products[3][9];
+    double sums[3];
+    for (std::int64_t j = i; j < 3 * channels; j += 3 - j % 3) {
+      switch (j % 3) {
+        case 0:
+          row_products<3>(rows(i), rows(j), planes, products, sums);
+          break;
+        case 1:
+          row_products<2>(rows(i), rows(j), planes, products, sums);
+          break;
+        default:
+          row_products<1>(rows(i), rows(j), planes, products, sums);
       }
-      for (std::int64_t s = 0; i == j && s < 3; ++s) sum[tap(i, s)] += sums[s];
+      for (std::int64_t other = j; other < j + 3 - j % 3; ++other) {
+        for (std::int64_t k = 0; k < 9; ++k) {
+          gram[tap(i, k / 3) * 9 * channels + tap(other, k % 3)] += products[other - j][k];
+        }
+      }
     }
+    for (std::int64_t s = 0; s < 3; ++s) sum[tap(i, s)] += sums[s];
   }
 }
 
