@@ -231,16 +231,13 @@ HWY_INLINE void planes_to_input_strips(const BackwardTask& task, const TileRows&
   const TileGrid& grid = task.plan.grid;
   const Strips& strips = task.memory.input_strips;
   const std::int64_t channels = strips.channels();
-  for_rows_with_point(grid, block, i, task.memory.inputs,
-                      [&](std::int64_t row, const TileRowPlanes& products) PROTOLITH_LAMBDA {
-                        for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
-                          with_outputs(grid.columns.outputs(tile), [&](auto m) PROTOLITH_LAMBDA {
-                            add_input_columns<m>(
-                                products, tile * channels, channels, tile > 0,
-                                strips.at(row, i) + grid.columns.start(tile) * channels);
-                          });
-                        }
-                      });
+  for_tiles_with_point(
+      grid, block, i, task.memory.inputs,
+      [&](auto m, std::int64_t row, std::int64_t tile, const TileRowPlanes& products)
+          PROTOLITH_LAMBDA {
+            add_input_columns<m>(products, tile * channels, channels, tile > 0,
+                                 strips.at(row, i) + grid.columns.start(tile) * channels);
+          });
 }
 
 /// Along the rows: `elements` of dx in the rows of pixels around a row of tiles. The row of tiles

@@ -104,16 +104,13 @@ HWY_INLINE void planes_to_output_strips(const ForwardArguments& a, const Forward
                                         const TileRows& block, int i) {
   const TileGrid& grid = a.plan.grid;
   const std::int64_t filters = a.e.filters;
-  for_rows_with_point(grid, block, i, memory.products,
-                      [&](std::int64_t row, const TileRowPlanes& products) PROTOLITH_LAMBDA {
-                        for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
-                          with_outputs(grid.columns.outputs(tile), [&](auto m) PROTOLITH_LAMBDA {
-                            transform_output_columns<m>(products, tile * filters, filters,
-                                                        memory.output_strips.at(row, i) +
-                                                            grid.columns.start(tile) * filters);
-                          });
-                        }
-                      });
+  for_tiles_with_point(grid, block, i, memory.products,
+                       [&](auto m, std::int64_t row, std::int64_t tile,
+                           const TileRowPlanes& products) PROTOLITH_LAMBDA {
+                         transform_output_columns<m>(
+                             products, tile * filters, filters,
+                             memory.output_strips.at(row, i) + grid.columns.start(tile) * filters);
+                       });
 }
 
 /// Calls finish(block) for the blocks of images [begin, end), with a block's output strips in

@@ -66,15 +66,19 @@ HWY_INLINE void input_strips(const float* x, const TileGrid& grid, const TileRow
   }
 }
 
-/// Calls f(row, planes) for the rows of tiles of a block that have point i: `row` counts the
-/// block's.
+/// Calls f(m, row, tile, planes) for the tiles of a block that have point i: m is the number of
+/// their outputs along the columns, an integral constant; `row` counts the block's rows of tiles.
 template <class F>
-HWY_INLINE void for_rows_with_point(const TileGrid& grid, const TileRows& block, int i,
-                                    const PlaneRow& planes, const F& f) {
+HWY_INLINE void for_tiles_with_point(const TileGrid& grid, const TileRows& block, int i,
+                                     const PlaneRow& planes, const F& f) {
   std::int64_t before = 0;
   for (std::int64_t row = 0; row < block.end - block.first; ++row) {
     if (i >= grid.rows.outputs(grid.in_image(block.first + row)) + 2) continue;
-    f(row, TileRowPlanes(planes, grid, before++));
+    const TileRowPlanes row_planes(planes, grid, before++);
+    for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
+      with_outputs(grid.columns.outputs(tile),
+                   [&](auto m) PROTOLITH_LAMBDA { f(m, row, tile, row_planes); });
+    }
   }
 }
 
@@ -103,15 +107,13 @@ template <template <int> class Transform>
 HWY_INLINE void strips_to_planes(const Strips& strips, const TileGrid& grid, const TileRows& block,
                                  int i, const PlaneRow& planes) {
   const std::int64_t channels = strips.channels();
-  for_rows_with_point(
-      grid, block, i, planes, [&](std::int64_t row, const TileRowPlanes& targets) PROTOLITH_LAMBDA {
-        for (std::int64_t tile = 0; tile < grid.columns.tiles(); ++tile) {
-          with_outputs(grid.columns.outputs(tile), [&](auto m) PROTOLITH_LAMBDA {
+  for_tiles_with_point(
+      grid, block, i, planes,
+      [&](auto m, std::int64_t row, std::int64_t tile, const TileRowPlanes& targets)
+          PROTOLITH_LAMBDA {
             transform_columns<Transform<m>>(strips.at(row, i) + grid.columns.start(tile) * channels,
                                             channels, targets, tile * channels);
           });
-        }
-      });
 }
 
 }  // namespace HWY_NAMESPACE
