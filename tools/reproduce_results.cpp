@@ -126,12 +126,15 @@ ReproduceResult sweep_result(const ReproduceOptions& options, const ReproduceSte
                                percent(number(cell, "val_accuracy"), number(cell, "val_ci95")),
                                number(cell, "val_loss"));
   }
+  const bool tested = !numbers.value("test_accuracy", nlohmann::json()).is_null();
   result.text += fmt::format(
-      "chosen by validation: {}, test accuracy {} %\n"
+      "chosen by validation: {}, {}\n"
       "The paper chooses s = 4, r = 0.01 on miniImageNet and s = 0, r = 0.01 on Omniglot.\n"
       "figure: {}\n",
       numbers.value("chosen", ""),
-      percent(number(numbers, "test_accuracy"), number(numbers, "test_ci95")),
+      tested ? fmt::format("test accuracy {} %",
+                           percent(number(numbers, "test_accuracy"), number(numbers, "test_ci95")))
+             : "not tested: the data set has no test split",
       (options.out / "sweep" / "figure8.png").string());
   return result;
 }

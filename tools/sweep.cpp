@@ -1,5 +1,5 @@
 // `protolith sweep`: trains a run for each of several metrics, chooses one by validation and tests
-// that one alone.
+// that one alone, if the data set has a test split.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -152,24 +152,36 @@ std::string draw_figure(const fs::path& out, const std::vector<SweepCell>& cells
   return try_draw(figure, out / "figure8");
 }
 
-void report(const Sweep& sweep, const std::vector<SweepCell>& cells, const Estimate& test,
-            bool as_json) {
+bool has_test_split(const Dataset& dataset) {
+  return !dataset.classes(Split::test).empty();
+}
+
+/// test: nothing where the data set has no test split.
+void report(const Sweep& sweep, const std::vector<SweepCell>& cells,
+            const std::optional<Estimate>& test, bool as_json) {
   const SweepCell& chosen = chosen_cell(cells);
   nlohmann::json result{{"cells", nlohmann::json::array()},
                         {"chosen", to_string(chosen.metric)},
-                        {"test_accuracy", test.mean},
-                        {"test_ci95", test.ci95}};
+                        {"test_accuracy", nullptr},
+                        {"test_ci95", nullptr}};
+  if (test) {
+    result["test_accuracy"] = test->mean;
+    result["test_ci95"] = test->ci95;
+  }
   for (const SweepCell& cell : cells) result["cells"].push_back(to_json(cell));
   write_file_atomically(sweep.out / "summary.json", result.dump(2) + "\n");
   if (as_json) {
     print_json(result);
     return;
   }
-  const std::string text = fmt::format(
-      "{}chosen by validation accuracy: {}\ntest accuracy of {}: {:.2f} +- {:.2f} % ({} episodes)\n"
-      "results: {}\n",
-      sweep_table(cells), to_string(chosen.metric), to_string(chosen.metric), 100 * test.mean,
-      100 * test.ci95, sweep.config.test.episodes, sweep.out.string());
+  const std::string tested =
+      test ? fmt::format("test accuracy of {}: {:.2f} +- {:.2f} % ({} episodes)",
+                         to_string(chosen.metric), 100 * test->mean, 100 * test->ci95,
+                         sweep.config.test.episodes)
+           : "not tested: the data set has no test split";
+  const std::string text =
+      fmt::format("{}chosen by validation accuracy: {}\n{}\nresults: {}\n", sweep_table(cells),
+                  to_string(chosen.metric), tested, sweep.out.string());
   std::fputs(text.c_str(), stdout);
 }
 
@@ -194,7 +206,11 @@ int sweep(const SweepFlags& flags) {
   make_data_absolute(config);
   // Before the first cell: what cannot be tested must not be trained for hours.
   check_episodes(config, dataset);
-  test_sampler(config, dataset);
+  if (has_test_split(dataset)) {
+    test_sampler(config, dataset);
+  } else {
+    warn("the data set has no test split: metrics are compared by validation accuracy alone");
+  }
   const fs::path out = fs::path(flags.out).lexically_normal();
   keep_settings(out / "settings.json", sweep_settings(config, dataset));
 
@@ -202,11 +218,14 @@ int sweep(const SweepFlags& flags) {
   const Sweep sweep{config, *backend, dataset, out, interrupt, progress};
   const std::optional<std::vector<SweepCell>> cells = train_cells(sweep, metrics);
   if (!cells) return interrupted();
-  const std::optional<Estimate> test = test_accuracy(sweep, chosen_cell(*cells));
-  if (!test) return interrupted();
+  std::optional<Estimate> test;
+  if (has_test_split(dataset)) {
+    test = test_accuracy(sweep, chosen_cell(*cells));
+    if (!test) return interrupted();
+  }
   write_file_atomically(out / "sweep.csv", sweep_csv(*cells));
   const std::string failure = draw_figure(out, *cells, reference, progress);
-  report(sweep, *cells, *test, flags.output.json);
+  report(sweep, *cells, test, flags.output.json);
   PROTOLITH_CHECK(failure.empty(), "{}", failure);
   return kExitDone;
 }
@@ -244,7 +263,9 @@ void add_sweep_command(CommandLine& program) {
       "Each metric is a run in DIR/METRIC from the same seed. Ctrl-C saves and exits with 130; "
       "the\n"
       "same command continues, and more metrics may be added to a sweep. DIR also gets sweep.csv,\n"
-      "summary.json and figure8.{csv,svg,png}. The test split is used once, for the chosen metric.",
+      "summary.json and figure8.{csv,svg,png}. The test split, where there is one, is used once, "
+      "for\n"
+      "the chosen metric.",
       [flags] { return sweep(*flags); });
   add_lists(command, *flags);
   flags->config = ConfigFlags(command,

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/safetensors.h"
-#include "tests/data/fixtures.h"
 #include "tests/engine/environment.h"
+#include "tests/tools/class_folder.h"
 #include "tests/tools/program.h"
 
 namespace protolith::testing {
@@ -31,25 +31,13 @@ nlohmann::json json_in(const fs::path& file) {
   return nlohmann::json::parse(slurp(file));
 }
 
-/// Bit k of the picture at pixel k, so that pictures differ.
-std::string picture(int bits) {
-  return png(8, 8, [bits](int x, int y) { return ((bits >> ((x + 8 * y) % 16)) & 1) != 0; });
-}
-
-void write_class(const fs::path& folder, int number) {
-  fs::create_directories(folder);
-  for (int i = 0; i < 4; ++i) {
-    spill(folder / (std::to_string(i) + ".png"), picture(977 * number + 131 * i + 1));
-  }
-}
-
 }  // namespace
 
 TEST_CASE("no output replaces what the command reads, or a run's own files") {
   const TemporaryFolder folder;
   REQUIRE(run_program("train " + kSmallRun + "--episodes 5 --out run", folder.path()).code == 0);
   fs::copy_file(folder / "run/best.safetensors", folder / "m.safetensors");
-  spill(folder / "a.png", picture(77));
+  spill(folder / "a.png", bits_picture(77));
   fs::create_symlink("m.safetensors", folder / "link.safetensors");
   const std::string model = slurp(folder / "run/best.safetensors");
   const std::string config = slurp(folder / "run/config.toml");
@@ -72,7 +60,7 @@ TEST_CASE("no output replaces what the command reads, or a run's own files") {
   CHECK(slurp(folder / "m.safetensors") == model);
   CHECK(slurp(folder / "run/best.safetensors") == model);
   CHECK(slurp(folder / "run/config.toml") == config);
-  CHECK(slurp(folder / "a.png") == picture(77));
+  CHECK(slurp(folder / "a.png") == bits_picture(77));
   // What an earlier call has written may be written again.
   const std::string embed = "embed --model m.safetensors --images a.png --out c.npy";
   CHECK(run_program(embed, folder.path()).code == 0);
@@ -132,7 +120,7 @@ TEST_CASE("eval refuses a folder whose classes were dealt out anew") {
   expect(folder.path(), "eval run --split-seed 7 --data folder:data", 0,
          "tested on classes that it has seen");
   // More images of the same classes change no split.
-  spill(folder / "data/c0/new.png", picture(12345));
+  spill(folder / "data/c0/new.png", bits_picture(12345));
   CHECK(run_program("eval run", folder.path()).code == 0);
   write_class(folder / "data/c99", 99);
   expect(folder.path(), "eval run", 2, "--split-lists");

@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/check.h"
+#include "tests/engine/environment.h"
+#include "tests/tools/class_folder.h"
 #include "tests/tools/program_json.h"
 #include "tools/settings_file.h"
 #include "tools/sweep_grid.h"
@@ -170,6 +172,29 @@ TEST_CASE("Ctrl-C within a cell saves and exits with 130; the same command ends 
     CHECK(slurp(out / run / "best.safetensors") ==
           slurp(folder / "whole" / run / "best.safetensors"));
   }
+}
+
+TEST_CASE("without a test split a sweep compares by validation alone, and says so") {
+  const TemporaryFolder folder;
+  const Environment cache("PROTOLITH_CACHE", (folder / "cache").c_str());
+  for (int c = 0; c < 9; ++c) write_class(folder / "data" / ("c" + std::to_string(c)), c);
+  const std::string command =
+      "--train-way 2 --train-query 1 --val-way 2 --val-query 1 --val-episodes 2 --epoch-episodes 2 "
+      "--episodes 2 --threads 1 --data folder:data --image-size 16 --split-shares 5,4,0 ";
+  const ProgramResult text =
+      run_program("sweep " + command + "--r 0.1,0.01 --out sweep", folder.path());
+  REQUIRE_MESSAGE(text.code == 0, text.errors);
+  CHECK_MESSAGE(contains(text.errors, "no test split"), text.errors);
+  CHECK_MESSAGE(contains(text.output, "not tested: the data set has no test split"), text.output);
+  CHECK_FALSE(contains(text.output, "test accuracy"));
+  const nlohmann::json summary = nlohmann::json::parse(slurp(folder / "sweep/summary.json"));
+  CHECK(summary["cells"].size() == 2);
+  CHECK(summary["test_accuracy"].is_null());
+  const ProgramResult figure =
+      run_program("reproduce fig8 --quick " + command + "--out fig8", folder.path());
+  REQUIRE_MESSAGE(figure.code == 0, figure.errors);
+  CHECK_MESSAGE(contains(figure.output, "not tested: the data set has no test split"),
+                figure.output);
 }
 
 TEST_CASE("without gnuplot everything else is written, then the sweep fails") {
