@@ -14,6 +14,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/pool_window-inl.h"
 #include "kernels/cpu/simd-inl.h"
+#include "kernels/cpu/streamed.h"
 #include "kernels/cpu/window_winograd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -97,7 +98,7 @@ void add_patches(const PaddedPlanes& planes, double* sum, double* gram) {
 }
 
 /// relu and maximum of a window's four outputs.
-HWY_INLINE void store_window(const Vector* outputs, float* y, std::uint8_t* winner) {
+HWY_INLINE void store_window(const Vector* outputs, float* y, std::uint8_t* winner, bool streamed) {
   const ChannelTag d;
   using Winner = WinnerBytes<ChannelTag>;
   Vector best = relu(d, outputs[0]);
@@ -107,7 +108,7 @@ HWY_INLINE void store_window(const Vector* outputs, float* y, std::uint8_t* winn
     best = hn::IfThenElse(lead, outputs[place], best);
     places = Winner::replace(lead, place, places);
   }
-  hn::StoreU(best, d, y);
+  store(best, d, y, streamed);
   if (winner != nullptr) Winner::store(places, winner);
 }
 
@@ -115,13 +116,14 @@ HWY_INLINE void store_window(const Vector* outputs, float* y, std::uint8_t* winn
 struct WindowTarget {
   float* y;
   std::uint8_t* winner;
+  bool streamed;  ///< y
 
   HWY_INLINE void store(const Vector* outputs, std::int64_t at) const {
-    store_window(outputs, y + at, winner == nullptr ? nullptr : winner + at);
+    store_window(outputs, y + at, winner == nullptr ? nullptr : winner + at, streamed);
   }
   /// The same from element k on.
   WindowTarget from(std::int64_t k) const {
-    return {y + k, winner == nullptr ? nullptr : winner + k};
+    return {y + k, winner == nullptr ? nullptr : winner + k, streamed};
   }
 };
 
@@ -161,12 +163,13 @@ HWY_INLINE void several_channel_row(const WindowRow& row, std::int64_t width, st
 
 /// One image: filters [C,16,K] in Winograd's domain, with batch norm in them and in shift [K].
 void forward_one(const PaddedPlanes& planes, WindowRow& row, const float* filters,
-                 const float* shift, std::int64_t count, float* y, std::uint8_t* winner) {
+                 const float* shift, std::int64_t count, float* y, std::uint8_t* winner,
+                 bool streamed) {
   const std::int64_t width = planes.width / 2;
   for (std::int64_t p = 0; p < planes.height / 2; ++p) {
     transform_window_row(planes, p, row);
     const std::int64_t first = p * width * count;
-    const WindowTarget target{y + first, winner == nullptr ? nullptr : winner + first};
+    const WindowTarget target{y + first, winner == nullptr ? nullptr : winner + first, streamed};
     if (planes.channels > 1) {
       several_channel_row(row, width, planes.channels, filters, shift, count, target);
       continue;
@@ -176,6 +179,7 @@ void forward_one(const PaddedPlanes& planes, WindowRow& row, const float* filter
                       target.from(k));
     }
   }
+  hwy::FlushStream();
 }
 
 /// Chooses among a tap's inputs at the four places of a window (PixelSquares) those at the places
@@ -407,10 +411,11 @@ void first_block_forward(const float* x, const float* weight, const float* scale
   const std::vector<float> filters = window_filters(weight, scale, e);
   std::vector<WindowRow> rows(static_cast<std::size_t>(range_count(e.images, 1)), WindowRow(e));
   const std::int64_t outputs = (e.height / 2) * (e.width / 2) * e.filters;
+  const bool streamed = is_streamed(y, e.images * outputs);
   for_padded_images(x, e, [&](int range, std::int64_t image, const PaddedPlanes& planes) {
     HWY_DYNAMIC_DISPATCH(forward_one)
     (planes, rows[static_cast<std::size_t>(range)], filters.data(), shift, e.filters,
-     y + image * outputs, winner == nullptr ? nullptr : winner + image * outputs);
+     y + image * outputs, winner == nullptr ? nullptr : winner + image * outputs, streamed);
   });
 }
 

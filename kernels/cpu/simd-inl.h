@@ -55,6 +55,17 @@ HWY_INLINE void for_vectors(std::int64_t begin, std::int64_t end, const F& f) {
   for (; i < end; ++i) f(one, i);
 }
 
+/// Stores a vector; past the caches if `streamed` (streamed.h), to p aligned to a vector. Whoever
+/// streams calls hwy::FlushStream() before another thread may read.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE void store(V v, D d, float* p, bool streamed) {
+  if (streamed) {
+    hn::Stream(v, d, p);
+  } else {
+    hn::StoreU(v, d, p);
+  }
+}
+
 /// x <= 0 ? 0 : x, so that NaN stays NaN (Max need not do that).
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V relu(D d, V x) {

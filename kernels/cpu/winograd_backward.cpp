@@ -2,12 +2,14 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/winograd_backward.cpp"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/channel_sums-inl.h"
 #include "kernels/cpu/channel_sums.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/pool_window-inl.h"
+#include "kernels/cpu/streamed.h"
 #include "kernels/cpu/winograd_filter.h"
 #include "kernels/cpu/winograd_gemm-inl.h"
 #include "kernels/cpu/winograd_input-inl.h"
@@ -182,6 +184,7 @@ struct BackwardTask {
   const ConvolutionExtents& e;
   const BackwardPlan& plan;
   const BackwardMemory memory;
+  const bool streamed;  ///< dx
 };
 
 /// memory.gradient_strips: A dz of a block.
@@ -241,10 +244,12 @@ HWY_INLINE void planes_to_input_strips(const BackwardTask& task, const TileRows&
 }
 
 /// Along the rows: `elements` of dx in the rows of pixels around a row of tiles. The row of tiles
-/// before has written the first two (`add`), unless it is the image's first.
+/// before has written the first two (`add`), unless it is the image's first. The next one reads the
+/// last two: they are never streamed.
 template <int kOutputs>
 PROTOLITH_TILE_FUNCTION void add_input_rows(const float* HWY_RESTRICT strip, std::int64_t stride,
-                                            bool add, float* const* rows, std::int64_t elements) {
+                                            bool add, float* const* rows, std::int64_t elements,
+                                            bool streamed) {
   const ChannelTag d;
   for (std::int64_t at = 0; at < elements; at += static_cast<std::int64_t>(hn::Lanes(d))) {
     ChannelVector in[kOutputs + 2];
@@ -256,7 +261,8 @@ PROTOLITH_TILE_FUNCTION void add_input_rows(const float* HWY_RESTRICT strip, std
       unrolled<2>([&](auto i)
                       PROTOLITH_LAMBDA { out[i] = hn::Add(out[i], hn::LoadU(d, rows[i] + at)); });
     }
-    unrolled<kOutputs + 2>([&](auto i) PROTOLITH_LAMBDA { hn::StoreU(out[i], d, rows[i] + at); });
+    unrolled<kOutputs + 2>(
+        [&](auto i) PROTOLITH_LAMBDA { store(out[i], d, rows[i] + at, streamed && i < kOutputs); });
   }
 }
 
@@ -278,7 +284,7 @@ HWY_INLINE void input_gradients(const BackwardTask& task, const TileRows& block,
     }
     with_outputs(outputs, [&](auto m) PROTOLITH_LAMBDA {
       add_input_rows<m>(strips.at(tile_row - block.first, 0) + strips.channels(), strips.stride(),
-                        in_image > 0, rows.data(), elements);
+                        in_image > 0, rows.data(), elements, task.streamed);
     });
   }
 }
@@ -288,12 +294,11 @@ HWY_INLINE void input_gradients(const BackwardTask& task, const TileRows& block,
 void backward_images(const WinogradBackward& in, const DataGradientCoefficients& coefficients,
                      const ConvolutionExtents& e, const BackwardPlan& plan, std::int64_t begin,
                      std::int64_t end, float* scratch, float* dfilters, float* dx) {
+  const BackwardMemory memory(plan, scratch);
   const BackwardTask task{
-      in,
-      {in.mean, coefficients.factor(), coefficients.slope(), coefficients.offset()},
-      e,
-      plan,
-      BackwardMemory(plan, scratch)};
+      in,     {in.mean, coefficients.factor(), coefficients.slope(), coefficients.offset()},
+      e,      plan,
+      memory, is_streamed(dx, e.pixels() * e.channels) && is_line_aligned(memory.outside)};
   const std::int64_t stride = winograd_filter_stride(e.filters, e.channels);
   std::fill_n(task.memory.zeros, plan.row(), 0.0F);
   for (int plane = 0; plane < kPlanes; ++plane) {
@@ -328,6 +333,7 @@ void backward_images(const WinogradBackward& in, const DataGradientCoefficients&
     }
     if (dx != nullptr) input_gradients(task, block, dx);
   }
+  hwy::FlushStream();
 }
 
 }  // namespace

@@ -4,11 +4,13 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/winograd_forward.cpp"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/channel_moments.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/pool_window-inl.h"
+#include "kernels/cpu/streamed.h"
 #include "kernels/cpu/winograd_filter.h"
 #include "kernels/cpu/winograd_gemm-inl.h"
 #include "kernels/cpu/winograd_input-inl.h"
@@ -71,6 +73,7 @@ struct ForwardArguments {
   float* y;
   ConvolutionExtents e;
   ForwardPlan plan;
+  bool streamed;  ///< y, in training
 };
 
 }  // namespace
@@ -155,7 +158,8 @@ HWY_INLINE void transform_output_rows(const float* HWY_RESTRICT strip, std::int6
 template <int kOutputs>
 PROTOLITH_TILE_FUNCTION void store_rows(const float* HWY_RESTRICT strip, std::int64_t stride,
                                         std::int64_t width, std::int64_t filters,
-                                        float* HWY_RESTRICT y, float* HWY_RESTRICT sums) {
+                                        float* HWY_RESTRICT y, float* HWY_RESTRICT sums,
+                                        bool streamed) {
   const ChannelTag d;
   for (std::int64_t column = 0; column < width; ++column) {
     for (std::int64_t k = 0; k < filters; k += static_cast<std::int64_t>(hn::Lanes(d))) {
@@ -166,7 +170,7 @@ PROTOLITH_TILE_FUNCTION void store_rows(const float* HWY_RESTRICT strip, std::in
       ChannelVector sum = hn::LoadU(d, sums + filters + k);
       ChannelVector squares = hn::LoadU(d, sums + 2 * filters + k);
       unrolled<kOutputs>([&](auto i) PROTOLITH_LAMBDA {
-        hn::StoreU(out[i], d, y + i * width * filters + at);
+        store(out[i], d, y + i * width * filters + at, streamed);
         const ChannelVector centred = hn::Sub(out[i], pivot);
         sum = hn::Add(sum, centred);
         squares = hn::MulAdd(centred, centred, squares);
@@ -186,7 +190,7 @@ HWY_INLINE void store_and_sum(const ForwardArguments& a, const ForwardMemory& me
                              a.e.width * a.e.filters;
   with_outputs(grid.rows.outputs(in_image), [&](auto m) PROTOLITH_LAMBDA {
     store_rows<m>(memory.output_strips.at(tile_row - block.first, 0), a.plan.stride, a.e.width,
-                  a.e.filters, y, memory.sums);
+                  a.e.filters, y, memory.sums, a.streamed);
   });
 }
 
@@ -214,6 +218,7 @@ void training_images(const ForwardArguments& a, const ForwardMemory& memory, std
     }
     moments.add(count, memory.sums + filters, memory.sums + 2 * filters);
   });
+  hwy::FlushStream();
 }
 
 /// Stores relu(out + shift) of a row of tiles to y, of its first output.
@@ -336,7 +341,8 @@ std::int64_t winograd_inference_scratch(const ConvolutionExtents& e, bool pool) 
 
 void winograd_forward(const float* x, const float* filters, float* y, float* mean, float* variance,
                       const ConvolutionExtents& e, float* scratch) {
-  const ForwardArguments arguments{x, filters, nullptr, y, e, ForwardPlan(e)};
+  const ForwardArguments arguments{
+      x, filters, nullptr, y, e, ForwardPlan(e), is_streamed(y, e.pixels() * e.filters)};
   const auto ranges = static_cast<std::size_t>(range_count(e.images, 1));
   std::vector<ChannelMoments> moments(ranges, ChannelMoments(e.filters));
   for_ranges(arguments.plan, scratch,
@@ -350,7 +356,7 @@ void winograd_forward(const float* x, const float* filters, float* y, float* mea
 
 void winograd_inference(const float* x, const float* filters, const float* shift, bool pool,
                         float* y, const ConvolutionExtents& e, float* scratch) {
-  const ForwardArguments arguments{x, filters, shift, y, e, inference_plan(e, pool)};
+  const ForwardArguments arguments{x, filters, shift, y, e, inference_plan(e, pool), false};
   for_ranges(arguments.plan, scratch,
              [&](std::int64_t begin, std::int64_t end, const ForwardMemory& memory, int) {
                HWY_DYNAMIC_DISPATCH(inference_images)(arguments, memory, pool, begin, end);
