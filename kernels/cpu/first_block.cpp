@@ -223,7 +223,8 @@ struct WindowGradients {
     const ChannelTag d;
     return relu_gradient(d, hn::LoadU(d, y + element), hn::LoadU(d, dy + element));
   }
-  /// Sends for the row below: each pass over the row for some of it, as memory is slower than one.
+  /// Sends for the row below: the passes over this row share that out, memory being slower than
+  /// the first of them.
   HWY_INLINE void prefetch_next(std::int64_t element, std::int64_t part, std::int64_t parts) const {
     const std::int64_t next = element + width * filters;
     if (part == 0) hwy::Prefetch(y + next);
@@ -427,19 +428,18 @@ void first_block_backward(const FirstBlockBackward& inputs, const PatchStatistic
   RangeSums sums(e.images, size);
   const std::vector<PixelSquares> image_squares(static_cast<std::size_t>(e.channels),
                                                 PixelSquares(e));
-  std::vector<std::vector<PixelSquares>> squares(static_cast<std::size_t>(range_count(e.images, 1)),
-                                                 image_squares);
+  const auto ranges = static_cast<std::size_t>(range_count(e.images, 1));
+  std::vector<std::vector<PixelSquares>> squares(ranges, image_squares);
+  std::vector<float> image_sums(ranges * static_cast<std::size_t>(size));
   for_padded_images(inputs.x, e, [&](int range, std::int64_t image, const PaddedPlanes& planes) {
     std::vector<PixelSquares>& own = squares[static_cast<std::size_t>(range)];
     for (std::int64_t c = 0; c < e.channels; ++c) {
       own[static_cast<std::size_t>(c)].fill(planes, c);
     }
-    std::vector<float> image_sums(static_cast<std::size_t>(size));
-    HWY_DYNAMIC_DISPATCH(backward_one)(own, inputs, e, image, image_sums.data());
+    float* const own_sums = image_sums.data() + range * size;
+    HWY_DYNAMIC_DISPATCH(backward_one)(own, inputs, e, image, own_sums);
     double* const range_sums = sums.range(range);
-    for (std::size_t i = 0; i < image_sums.size(); ++i) {
-      range_sums[i] += static_cast<double>(image_sums[i]);
-    }
+    for (std::int64_t i = 0; i < size; ++i) range_sums[i] += static_cast<double>(own_sums[i]);
   });
   const std::vector<double> total = sums.total();
   for (std::int64_t k = 0; k < e.filters; ++k) {

@@ -153,8 +153,8 @@ HWY_INLINE void transform_output_rows(const float* HWY_RESTRICT strip, std::int6
   transform<OutputTransform<kOutputs>>(d, in, out);
 }
 
-/// Stores a row of tiles' outputs to y (of its first one), and adds them to `sums`: [3, K] as in
-/// ForwardMemory.
+/// Stores a row of tiles' outputs to y (of its first one), past the caches if `streamed`, and adds
+/// them to `sums`: [3, K] as in ForwardMemory.
 template <int kOutputs>
 PROTOLITH_TILE_FUNCTION void store_rows(const float* HWY_RESTRICT strip, std::int64_t stride,
                                         std::int64_t width, std::int64_t filters,
