@@ -8,6 +8,7 @@
 #include "kernels/cpu/first_block.h"
 #include "kernels/cpu/streamed.h"
 #include "kernels/cpu/winograd_backward.h"
+#include "kernels/cpu/winograd_filter.h"
 #include "kernels/cpu/winograd_forward.h"
 
 namespace protolith::test {
@@ -16,7 +17,8 @@ namespace {
 /// Just large enough for outputs [N,28,28,16], or pooled [N,14,14,64], to be streamed.
 const cpu::ConvolutionExtents kLarge{cpu::kStreamedBytes / (4 * 28 * 28 * 16) + 1, 28, 28, 16, 16};
 
-/// Numbers of a few different values, none of them a sum that is exact.
+/// Numbers of a few different values, whose sums are not exact: random ones (naive.h) of so many
+/// would take seconds.
 std::vector<float> values(std::int64_t count, float first) {
   std::vector<float> result(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < result.size(); ++i) {
@@ -70,7 +72,8 @@ TEST_CASE("streamed: only what is large") {
 TEST_CASE("streamed: outputs of the forward pass") {
   const cpu::ConvolutionExtents& e = kLarge;
   const std::vector<float> x = values(e.pixels() * e.channels, 0.1F);
-  const std::vector<float> filters = values(cpu::kPlanes * (e.channels * e.filters + 16), 0.3F);
+  const std::vector<float> filters =
+      values(cpu::winograd_filter_elements(e.filters, e.channels), 0.3F);
   std::vector<float> mean(16), variance(16);
   const Output scratch(cpu::winograd_forward_scratch(e), 0);
   check_both(e.pixels() * e.filters, [&](float* y) {
@@ -83,7 +86,8 @@ TEST_CASE("streamed: the data gradient") {
   const cpu::ConvolutionExtents& e = kLarge;
   const std::vector<float> x = values(e.pixels() * e.channels, 0.1F);
   const std::vector<float> dy = values(e.pixels() * e.filters, 0.2F);
-  const std::vector<float> filters = values(cpu::kPlanes * (e.channels * e.filters + 16), 0.3F);
+  const std::vector<float> filters =
+      values(cpu::winograd_filter_elements(e.filters, e.channels), 0.3F);
   const std::vector<float> ones(16, 1.0F);
   std::vector<float> dweight(9 * 16 * 16);
   const Output scratch(cpu::winograd_backward_scratch(e), 0);
