@@ -197,7 +197,6 @@ ConvBlockForward CpuBackend::first_block_forward(const Tensor& x,
                               statistics.mean.data<float>(), statistics.inv_std.data<float>(),
                               scale.data<float>(), shift.data<float>(), e.filters);
   Tensor y = empty(output_shape(e, true), DType::f32);
-  context->y = y;
   context->winner = empty(y.shape(), DType::u8);
   const ProfileRange convolution(profiler(), "first block forward", x.shape(), [&] {
     return convolution_block_cost(x.shape(), weight, output_shape(e, false), y.shape());
@@ -211,7 +210,7 @@ ConvBlockForward CpuBackend::first_block_forward(const Tensor& x,
 ConvBlockGradients CpuBackend::first_block_backward(const FirstBlockContext& saved,
                                                     const Tensor& dy, bool needs_input_grad) {
   const ConvBlockParameters& parameters = saved.parameters;
-  expect_shape(dy, "block dy", device(), saved.y.shape());
+  expect_shape(dy, "block dy", device(), saved.winner.shape());
   if (needs_input_grad) {  // nobody trains images; this is here for completeness
     ConvBlockParameters again = parameters;
     again.momentum = 0.0F;
@@ -224,7 +223,6 @@ ConvBlockGradients CpuBackend::first_block_backward(const FirstBlockContext& sav
   ConvBlockGradients g{Tensor(), empty(weight, DType::f32), floats(e.filters), floats(e.filters)};
   const cpu::FirstBlockBackward inputs{.x = saved.x.data<float>(),
                                        .weight = parameters.weight.data<float>(),
-                                       .y = saved.y.data<float>(),
                                        .dy = dy.data<float>(),
                                        .winner = saved.winner.data<std::uint8_t>(),
                                        .gamma = parameters.gamma.data<float>(),

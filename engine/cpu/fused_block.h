@@ -33,7 +33,7 @@ class FirstBlockContext final : public ConvBlockContext {
   ConvBlockParameters parameters;
   cpu::PatchStatistics patches;
   BatchStatistics statistics;
-  Tensor y, winner;
+  Tensor winner;  ///< u8, y's shape, as first_block_forward() leaves it
 };
 
 class FirstBlockPrepared final : public PreparedConvBlock {

@@ -332,12 +332,13 @@ void add_distances(KernelList& list) {
 }
 
 void add_first_block(KernelList& list) {
-  list.family("first_block");
+  list.family("patch_statistics");
   list.add("patch_statistics", Domain::first_block, [](KernelData& d, Sizes s) -> PreparedKernel {
     const cpu::ConvolutionExtents e = convolution_of(s);
     const float* const x = d.random(e.pixels() * e.channels);
     return {cpu::patch_statistics_traffic(e), [=] { cpu::patch_statistics(x, e); }};
   });
+  list.family("first_block");
   list.add("first_block_forward", Domain::first_block,
            [](KernelData& d, Sizes s) -> PreparedKernel {
              const cpu::ConvolutionExtents e = convolution_of(s);
@@ -355,9 +356,8 @@ void add_first_block(KernelList& list) {
         const std::int64_t outputs = e.windows() * e.filters;
         const cpu::FirstBlockBackward inputs{.x = d.random(e.pixels() * e.channels),
                                              .weight = d.random(9 * e.channels * e.filters),
-                                             .y = d.random(outputs),
                                              .dy = d.random(outputs),
-                                             .winner = d.bytes(outputs, 4),
+                                             .winner = d.bytes(outputs, cpu::kNoWinner + 1),
                                              .gamma = d.random(e.filters),
                                              .mean = d.random(e.filters),
                                              .inv_std = d.positive(e.filters)};

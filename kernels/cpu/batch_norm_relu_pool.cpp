@@ -46,7 +46,7 @@ HWY_INLINE void pool_row(const float* HWY_RESTRICT x, const float* HWY_RESTRICT 
       auto best = relu(d, hn::MulAdd(x_best, factor, addend));
       auto places = hn::Zero(typename Winner::Places());
       hwy::Prefetch(window + ahead + c);
-      const auto consider = [&](std::int64_t position, int place) HWY_ATTR {
+      const auto consider = [&](std::int64_t position, std::uint8_t place) HWY_ATTR {
         const auto value = hn::LoadU(d, window + position + c);
         hwy::Prefetch(window + ahead + position + c);
         // No relu: the best is at least 0, so that only a positive value or NaN takes the lead.
@@ -142,7 +142,7 @@ HWY_INLINE void unpool_row(const float* x, const float* HWY_RESTRICT y,
       using Winner = WinnerBytes<decltype(d)>;
       const auto g = relu_gradient(d, hn::LoadU(d, y + offset + c), hn::LoadU(d, dy + offset + c));
       const auto places = Winner::load(winner + offset + c);
-      const auto pixel = [&](std::int64_t position, int place) HWY_ATTR {
+      const auto pixel = [&](std::int64_t position, std::uint8_t place) HWY_ATTR {
         const std::int64_t i = window + position + c;
         hn::StoreU(gradient(d, hn::LoadU(d, x + i), Winner::gradient_at(place, places, g), c), d,
                    dx + i);

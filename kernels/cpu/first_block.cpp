@@ -1,8 +1,6 @@
 #include "kernels/cpu/first_block.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -24,180 +22,133 @@ namespace {
 
 using Vector = hn::Vec<ChannelTag>;
 
-/// One image's products of rows r of channel c with kOthers rows r2, r2 + 1 ... of channel c2
-/// (pointers to the first of each), for the 3x3 pairs of columns; and the sums of the former's
-/// columns. A vector of the former meets all others while it is in registers.
-template <int kOthers>
-HWY_INLINE void row_products(const float* rows, const float* others, const PaddedPlanes& planes,
-                             double (*products)[9], double* sums) {
-  const ChannelTag d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  Vector acc[9 * kOthers];
-  Vector sum[3];
-  unrolled<9 * kOthers>([&](auto i) PROTOLITH_LAMBDA { acc[i] = hn::Zero(d); });
-  unrolled<3>([&](auto s) PROTOLITH_LAMBDA { sum[s] = hn::Zero(d); });
-  for (std::int64_t y = 0; y < planes.height; ++y) {
-    const float* const row = rows + y * planes.pitch;
-    const float* const other = others + y * planes.pitch;
-    for (std::int64_t x = 0; x < planes.width; x += lanes) {
-      const auto inside = hn::FirstN(d, static_cast<std::size_t>(planes.width - x));
-      Vector a[3];
-      unrolled<3>([&](auto s) PROTOLITH_LAMBDA {
-        a[s] = hn::IfThenElseZero(inside, hn::LoadU(d, row + x + s));
-        sum[s] = hn::Add(sum[s], a[s]);
-      });
-      unrolled<3 * kOthers>([&](auto n) PROTOLITH_LAMBDA {
-        constexpr int kOther = decltype(n)::value / 3, kColumn = decltype(n)::value % 3;
-        const Vector b = hn::LoadU(d, other + kOther * planes.pitch + x + kColumn);
-        unrolled<3>([&](auto s) PROTOLITH_LAMBDA {
-          Vector& product = acc[9 * kOther + 3 * s + kColumn];
-          product = hn::MulAdd(a[s], b, product);
-        });
-      });
-    }
-  }
-  const auto total = [&](Vector v) PROTOLITH_LAMBDA {
-    return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v)));
-  };
-  unrolled<9 * kOthers>([&](auto i) PROTOLITH_LAMBDA { products[i / 9][i % 9] = total(acc[i]); });
-  unrolled<3>([&](auto s) PROTOLITH_LAMBDA { sums[s] = total(sum[s]); });
-}
-
-/// Adds one image's patches to sum [9 C] and to the upper triangle, in the order of (channel, row),
-/// of gram [9 C, 9 C].
-void add_patches(const PaddedPlanes& planes, double* sum, double* gram) {
-  const std::int64_t channels = planes.channels;
-  const auto tap = [&](std::int64_t plane_row, std::int64_t s) {
-    return (plane_row % 3 * 3 + s) * channels + plane_row / 3;
-  };
-  const auto rows = [&](std::int64_t plane_row) {
-    return planes.plane(plane_row / 3) + plane_row % 3 * planes.pitch;
-  };
-  for (std::int64_t i = 0; i < 3 * channels; ++i) {
-    double products[3][9];
-    double sums[3];
-    for (std::int64_t j = i; j < 3 * channels; j += 3 - j % 3) {
-      switch (j % 3) {
-        case 0:
-          row_products<3>(rows(i), rows(j), planes, products, sums);
-          break;
-        case 1:
-          row_products<2>(rows(i), rows(j), planes, products, sums);
-          break;
-        default:
-          row_products<1>(rows(i), rows(j), planes, products, sums);
-      }
-      for (std::int64_t other = j; other < j + 3 - j % 3; ++other) {
-        for (std::int64_t k = 0; k < 9; ++k) {
-          gram[tap(i, k / 3) * 9 * channels + tap(other, k % 3)] += products[other - j][k];
-        }
-      }
-    }
-    for (std::int64_t s = 0; s < 3; ++s) sum[tap(i, s)] += sums[s];
-  }
-}
-
-/// relu and maximum of a window's four outputs.
-HWY_INLINE void store_window(const Vector* outputs, float* y, std::uint8_t* winner, bool streamed) {
-  const ChannelTag d;
-  using Winner = WinnerBytes<ChannelTag>;
-  Vector best = relu(d, outputs[0]);
-  auto places = hn::Zero(Winner::Places());
-  for (int place = 1; place < 4; ++place) {
-    const auto lead = takes_lead(outputs[place], best);
-    best = hn::IfThenElse(lead, outputs[place], best);
-    places = Winner::replace(lead, place, places);
-  }
-  store(best, d, y, streamed);
-  if (winner != nullptr) Winner::store(places, winner);
-}
-
-/// Where a row of windows goes, K channels each; winner may be null.
+/// Where a row of windows goes, K channels each; winner is null unless kKeepWinner.
+template <bool kKeepWinner>
 struct WindowTarget {
   float* y;
   std::uint8_t* winner;
   bool streamed;  ///< y
 
-  HWY_INLINE void store(const Vector* outputs, std::int64_t at) const {
-    store_window(outputs, y + at, winner == nullptr ? nullptr : winner + at, streamed);
+  /// relu and maximum of a window's four outputs, to element `at`.
+  HWY_INLINE void store_window(const Vector* outputs, std::int64_t at) const {
+    const ChannelTag d;
+    using Winner = WinnerBytes<ChannelTag>;
+    Vector best = outputs[0];
+    auto places = hn::Zero(typename Winner::Places());
+    const auto consider = [&](std::uint8_t place) PROTOLITH_LAMBDA {
+      const auto lead = takes_lead(outputs[place], best);
+      best = hn::IfThenElse(lead, outputs[place], best);
+      places = Winner::replace(lead, place, places);
+    };
+    consider(1);
+    consider(2);
+    consider(3);
+    const auto inactive = hn::Le(best, hn::Zero(d));
+    store(hn::IfThenZeroElse(inactive, best), d, y + at, streamed);
+    if constexpr (kKeepWinner) {
+      Winner::store(Winner::replace(inactive, kNoWinner, places), winner + at);
+    }
   }
   /// The same from element k on.
   WindowTarget from(std::int64_t k) const {
-    return {y + k, winner == nullptr ? nullptr : winner + k, streamed};
+    return {y + k, kKeepWinner ? winner + k : nullptr, streamed};
   }
 };
 
-/// A row of windows of one channel, for a vector of filters' taps, which stay in registers.
-HWY_INLINE void one_channel_row(const WindowRow& row, std::int64_t width, const float* filters,
-                                std::int64_t count, Vector start, const WindowTarget& target) {
+/// Windows of one channel, for a vector of filters' taps, which stay in registers.
+template <class Target>
+HWY_INLINE void one_channel_windows(const float* inputs, std::int64_t windows, const float* filters,
+                                    std::int64_t count, Vector start, const Target& target) {
   const ChannelTag d;
   Vector taps[16];
-  unrolled<16>([&](auto t) PROTOLITH_LAMBDA { taps[t] = hn::LoadU(d, filters + t * count); });
-  for (std::int64_t q = 0; q < width; ++q) {
+  unrolled<16>([&](auto t) PROTOLITH_LAMBDA { taps[t] = hn::LoadU(d, filters + t * kTapPitch); });
+  for (std::int64_t q = 0; q < windows; ++q) {
     Vector outputs[4];
-    one_channel_outputs(row.at(0, 0) + q, row.windows(), taps, start, outputs);
-    target.store(outputs, q * count);
+    one_channel_outputs(inputs + q, taps, start, outputs);
+    target.store_window(outputs, q * count);
   }
 }
 
 /// The same of several channels, for all filters.
-HWY_INLINE void several_channel_row(const WindowRow& row, std::int64_t width, std::int64_t channels,
-                                    const float* filters, const float* shift, std::int64_t count,
-                                    const WindowTarget& target) {
+template <class Channels, class Target>
+HWY_INLINE void several_channel_windows(const float* inputs, std::int64_t windows,
+                                        Channels channels, const float* filters, const float* shift,
+                                        std::int64_t count, const Target& target) {
   const ChannelTag d;
-  const auto windows = [&](std::int64_t q, auto together) PROTOLITH_LAMBDA {
+  const auto some = [&](std::int64_t q, auto together) PROTOLITH_LAMBDA {
     for (std::int64_t k = 0; k < count; k += static_cast<std::int64_t>(hn::Lanes(d))) {
       Vector outputs[together][4];
-      several_channel_outputs<together>(row.at(0, 0) + q, row.windows(), filters + k, count,
-                                        channels, hn::LoadU(d, shift + k), outputs);
-      unrolled<together>([&](auto w)
-                             PROTOLITH_LAMBDA { target.store(outputs[w], (q + w) * count + k); });
+      several_channel_outputs<together>(inputs + q, filters + tap_offset(k, channels), channels,
+                                        hn::LoadU(d, shift + k), outputs);
+      unrolled<together>(
+          [&](auto w) PROTOLITH_LAMBDA { target.store_window(outputs[w], (q + w) * count + k); });
     }
   };
   std::int64_t q = 0;
-  for (; q + kWindowsTogether <= width; q += kWindowsTogether) {
-    windows(q, std::integral_constant<int, kWindowsTogether>());
+  for (; q + kWindowsTogether <= windows; q += kWindowsTogether) {
+    some(q, std::integral_constant<int, kWindowsTogether>());
   }
-  for (; q < width; ++q) windows(q, std::integral_constant<int, 1>());
+  for (; q < windows; ++q) some(q, std::integral_constant<int, 1>());
 }
 
-/// One image: filters [C,16,K] in Winograd's domain, with batch norm in them and in shift [K].
-void forward_one(const PaddedPlanes& planes, WindowRow& row, const float* filters,
-                 const float* shift, std::int64_t count, float* y, std::uint8_t* winner,
-                 bool streamed) {
-  const std::int64_t width = planes.width / 2;
+/// One image: filters in Winograd's domain (window_filters), with batch norm in them and in
+/// shift [K].
+template <class Target>
+HWY_INLINE void forward_image(const PaddedPlanes& planes, WindowRow& row, const float* filters,
+                              const float* shift, std::int64_t count, const Target& image) {
+  const ChannelTag d;
+  std::int64_t at = 0;
   for (std::int64_t p = 0; p < planes.height / 2; ++p) {
     transform_window_row(planes, p, row);
-    const std::int64_t first = p * width * count;
-    const WindowTarget target{y + first, winner == nullptr ? nullptr : winner + first, streamed};
-    if (planes.channels > 1) {
-      several_channel_row(row, width, planes.channels, filters, shift, count, target);
-      continue;
-    }
-    for (std::int64_t k = 0; k < count; k += static_cast<std::int64_t>(hn::Lanes(ChannelTag()))) {
-      one_channel_row(row, width, filters + k, count, hn::LoadU(ChannelTag(), shift + k),
-                      target.from(k));
+    for (std::int64_t segment = 0; segment < row.segments(); ++segment) {
+      const float* const inputs = row.at(segment, 0);
+      const std::int64_t windows = row.windows(segment);
+      const Target target = image.from(at);
+      at += windows * count;
+      if (planes.channels == 1) {
+        for (std::int64_t k = 0; k < count; k += static_cast<std::int64_t>(hn::Lanes(d))) {
+          one_channel_windows(inputs, windows, filters + tap_offset(k, 1), count,
+                              hn::LoadU(d, shift + k), target.from(k));
+        }
+      } else if (planes.channels == 3) {  // a constant, so that the loop over channels unrolls
+        several_channel_windows(inputs, windows, std::integral_constant<std::int64_t, 3>(), filters,
+                                shift, count, target);
+      } else {
+        several_channel_windows(inputs, windows, planes.channels, filters, shift, count, target);
+      }
     }
   }
   hwy::FlushStream();
 }
 
+/// The same with or, if `winner` is null, without winners.
+void forward_one(const PaddedPlanes& planes, WindowRow& row, const float* filters,
+                 const float* shift, std::int64_t count, float* y, std::uint8_t* winner,
+                 bool streamed) {
+  if (winner != nullptr) {
+    forward_image(planes, row, filters, shift, count, WindowTarget<true>{y, winner, streamed});
+  } else {
+    forward_image(planes, row, filters, shift, count, WindowTarget<false>{y, nullptr, streamed});
+  }
+}
+
+using WinnerTag = hn::RebindToSigned<ChannelTag>;
+
 /// Chooses among a tap's inputs at the four places of a window (PixelSquares) those at the places
-/// of a vector of winners.
+/// of a vector of winners; any of them for kNoWinner.
 class ChosenInputs {
  public:
 #if HWY_TARGET == HWY_SCALAR
-  HWY_INLINE explicit ChosenInputs(const std::uint8_t* winner) : place_(*winner) {}
+  HWY_INLINE explicit ChosenInputs(hn::Vec<WinnerTag> places) : place_(hn::GetLane(places) & 3) {}
   HWY_INLINE Vector operator()(const float* square) const {
     return hn::Set(ChannelTag(), square[place_]);
   }
 
  private:
-  std::uint8_t place_;
+  std::int32_t place_;
 #else
-  HWY_INLINE explicit ChosenInputs(const std::uint8_t* winner) {
-    const hn::Rebind<std::int32_t, ChannelTag> d;
-    const auto places = WinnerBytes<ChannelTag>::load(winner);
+  HWY_INLINE explicit ChosenInputs(hn::Vec<WinnerTag> places) {
+    const WinnerTag d;
     bytes_ = hn::BitCast(Bytes(),
                          hn::Add(hn::Mul(places, hn::Set(d, 0x04040404)), hn::Set(d, 0x03020100)));
   }
@@ -212,70 +163,86 @@ class ChosenInputs {
 #endif
 };
 
-/// A row of windows of one image: the gradients that reach its pool's winners, K channels each.
+/// A row of windows of one image: the gradients that reach the pool, and its winners, K channels
+/// each.
 struct WindowGradients {
-  const float* y;
   const float* dy;
   const std::uint8_t* winner;
   std::int64_t width, filters;
 
-  HWY_INLINE Vector at(std::int64_t element) const {
-    const ChannelTag d;
-    return relu_gradient(d, hn::LoadU(d, y + element), hn::LoadU(d, dy + element));
+  HWY_INLINE hn::Vec<WinnerTag> places(std::int64_t element) const {
+    return WinnerBytes<ChannelTag>::load_integers(winner + element);
   }
-  /// Sends for the row below: the passes over this row share that out, memory being slower than
-  /// the first of them.
-  HWY_INLINE void prefetch_next(std::int64_t element, std::int64_t part, std::int64_t parts) const {
+  /// 0 where there is no winner.
+  HWY_INLINE Vector at(std::int64_t element, hn::Vec<WinnerTag> places) const {
+    const ChannelTag d;
+    const auto active = hn::Lt(places, hn::Set(WinnerTag(), kNoWinner));
+    return hn::IfThenElseZero(hn::RebindMask(d, active), hn::LoadU(d, dy + element));
+  }
+  /// Sends for the row below.
+  HWY_INLINE void prefetch_next(std::int64_t element) const {
     const std::int64_t next = element + width * filters;
-    if (part == 0) hwy::Prefetch(y + next);
-    if (part == 1 % parts) hwy::Prefetch(dy + next);
-    if (part == 2 % parts) hwy::Prefetch(winner + next);
+    hwy::Prefetch(dy + next);
+    hwy::Prefetch(winner + next);
   }
 };
 
-/// Adds the part of G that a row of windows has of channel c of `channels`, for the vector of
-/// filters at k, to sums [9, K], and of the first channel that of dbeta to `all` [K]. A window's
+/// Channels whose sums, 9 vectors each, are in registers together.
+inline constexpr int kChannelsTogether = HWY_CAP_GE512 || HWY_ARCH_ARM ? 3 : 1;
+
+/// Adds the part of G that a row of windows has of kChannels channels, for the vector of filters at
+/// k, to their sums [kChannels, 9, K]; and that of dbeta to `all` [K] unless it is null. A window's
 /// gradient meets one input for each tap, the one at the winner's place: that is looked up among
 /// the tap's inputs at all four places. corner: of the row's first window in the squares.
+template <int kChannels>
 HWY_INLINE void add_window_row(const WindowGradients& row, const PixelSquares& squares,
-                               const float* corner, std::int64_t c, std::int64_t channels,
-                               std::int64_t k, float* sums, float* all) {
+                               const float* corner, std::int64_t k, float* sums, float* all) {
   const ChannelTag d;
-  Vector acc[9];
-  unrolled<9>([&](auto t) PROTOLITH_LAMBDA { acc[t] = hn::LoadU(d, sums + t * row.filters + k); });
-  Vector total = hn::LoadU(d, all + k);
-  for (std::int64_t q = 0; q < row.width; ++q, corner += squares.offset(0, 2)) {
+  Vector acc[9 * kChannels];
+  unrolled<9 * kChannels>(
+      [&](auto t) PROTOLITH_LAMBDA { acc[t] = hn::LoadU(d, sums + t * row.filters + k); });
+  Vector total = hn::Zero(d);
+  for (std::int64_t q = 0; q < row.width; ++q, corner += 2 * 4) {
     const std::int64_t at = q * row.filters + k;
-    row.prefetch_next(at, c, channels);
-    const Vector g = row.at(at);
-    const ChosenInputs choose(row.winner + at);
+    if (all != nullptr) row.prefetch_next(at);
+    const auto places = row.places(at);
+    const Vector g = row.at(at, places);
+    const ChosenInputs choose(places);
     total = hn::Add(total, g);
     unrolled<9>([&](auto t) PROTOLITH_LAMBDA {
-      acc[t] = hn::MulAdd(choose(corner + squares.offset(t / 3, t % 3)), g, acc[t]);
+      const float* const tap = corner + t / 3 * squares.row_stride() + t % 3 * 4;
+      unrolled<kChannels>([&](auto c) PROTOLITH_LAMBDA {
+        const Vector input = choose(tap + c * squares.channel_stride());
+        acc[9 * c + t] = hn::MulAdd(input, g, acc[9 * c + t]);
+      });
     });
   }
-  unrolled<9>([&](auto t) PROTOLITH_LAMBDA { hn::StoreU(acc[t], d, sums + t * row.filters + k); });
-  if (c == 0) hn::StoreU(total, d, all + k);
+  unrolled<9 * kChannels>(
+      [&](auto t) PROTOLITH_LAMBDA { hn::StoreU(acc[t], d, sums + t * row.filters + k); });
+  if (all != nullptr) hn::StoreU(hn::Add(hn::LoadU(d, all + k), total), d, all + k);
 }
 
-/// One image's G to sums [C, 9, K], and its dbeta [K] after them. Its gradients are read once, for
-/// all channels' squares.
-void backward_one(const std::vector<PixelSquares>& squares, const FirstBlockBackward& in,
+/// One image's G to sums [C, 9, K], and its dbeta [K] after them.
+void backward_one(const PixelSquares& squares, const FirstBlockBackward& in,
                   const ConvolutionExtents& e, std::int64_t image, float* sums) {
   float* const all = sums + e.channels * 9 * e.filters;
   std::fill(sums, all + e.filters, 0.0F);
   const std::int64_t width = e.width / 2;
   for (std::int64_t p = 0; p < e.height / 2; ++p) {
     const std::int64_t first = (image * (e.height / 2) + p) * width * e.filters;
-    const WindowGradients row{in.y + first, in.dy + first, in.winner + first, width, e.filters};
-    for (std::int64_t c = 0; c < e.channels; ++c) {
-      const PixelSquares& own = squares[static_cast<std::size_t>(c)];
-      float* const taps = sums + c * 9 * e.filters;
+    const WindowGradients row{in.dy + first, in.winner + first, width, e.filters};
+    const auto add = [&](std::int64_t c, auto channels) {
       for (std::int64_t k = 0; k < e.filters;
            k += static_cast<std::int64_t>(hn::Lanes(ChannelTag()))) {
-        add_window_row(row, own, own.at(2 * p, 0), c, e.channels, k, taps, all);
+        add_window_row<channels>(row, squares, squares.row(2 * p, c), k, sums + c * 9 * e.filters,
+                                 c == 0 ? all : nullptr);
       }
+    };
+    std::int64_t c = 0;
+    for (; c + kChannelsTogether <= e.channels; c += kChannelsTogether) {
+      add(c, std::integral_constant<int, kChannelsTogether>());
     }
+    for (; c < e.channels; ++c) add(c, std::integral_constant<int, 1>());
   }
 }
 
@@ -287,124 +254,25 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace protolith::cpu {
 namespace {
-HWY_EXPORT(add_patches);
 HWY_EXPORT(forward_one);
 HWY_EXPORT(backward_one);
 
-/// Calls f(range, image, planes) for all images, each range's in order.
-template <class F>
-void for_padded_images(const float* x, const ConvolutionExtents& e, const F& f) {
-  parallel_ranges(e.images, 1, [&](std::int64_t begin, std::int64_t end, int range) {
-    PaddedPlanes planes(e);
-    for (std::int64_t image = begin; image < end; ++image) {
-      planes.fill(x + image * e.height * e.width * e.channels);
-      f(range, image, planes);
-    }
-  });
-}
-
-/// Arrays of `size` doubles for every range, to be added in their order.
-class RangeSums {
- public:
-  RangeSums(std::int64_t images, std::int64_t size)
-      : size_(static_cast<std::size_t>(size)),
-        values_(static_cast<std::size_t>(range_count(images, 1)) * size_, 0.0) {}
-
-  double* range(int index) { return values_.data() + static_cast<std::size_t>(index) * size_; }
-  std::vector<double> total() const {
-    std::vector<double> sums(size_, 0.0);
-    for (std::size_t i = 0; i < values_.size(); ++i) sums[i % size_] += values_[i];
-    return sums;
-  }
-
- private:
-  std::size_t size_;
-  std::vector<double> values_;
-};
-
-/// weight [K,3,3,C] -> filters [C,16,K] in Winograd's domain, times scale[k].
+/// weight [K,3,3,C] -> filters [K / 16,C,16 elements,16] in Winograd's domain, times scale[k].
 std::vector<float> window_filters(const float* weight, const float* scale,
                                   const ConvolutionExtents& e) {
   std::vector<float> filters(static_cast<std::size_t>(16 * e.channels * e.filters));
   for (std::int64_t k = 0; k < e.filters; ++k) {
     for (std::int64_t c = 0; c < e.channels; ++c) {
       const auto taps = window_filter(weight + k * 9 * e.channels + c, e.channels, scale[k]);
+      float* const target = filters.data() + tap_offset(k, e.channels) + c * 16 * kTapPitch;
       for (std::size_t t = 0; t < taps.size(); ++t) {
-        filters[(static_cast<std::size_t>(c) * 16 + t) * static_cast<std::size_t>(e.filters) +
-                static_cast<std::size_t>(k)] = taps[t];
+        target[static_cast<std::int64_t>(t) * kTapPitch] = taps[t];
       }
     }
   }
   return filters;
 }
-
-/// One filter and the matrix of the patches.
-class FilteredPatches {
- public:
-  FilteredPatches(const PatchStatistics& patches, const float* filter)
-      : patches_(patches), filter_(filter, filter + patches.sum.size()) {}
-
-  double dot(const std::vector<double>& values) const {
-    double sum = 0.0;
-    for (std::size_t i = 0; i < filter_.size(); ++i) sum += filter_[i] * values[i];
-    return sum;
-  }
-  /// Q w.
-  std::vector<double> gram_product() const {
-    const std::size_t taps = filter_.size();
-    std::vector<double> product(taps, 0.0);
-    for (std::size_t i = 0; i < taps; ++i) {
-      for (std::size_t j = 0; j < taps; ++j) {
-        product[i] += patches_.gram[i * taps + j] * filter_[j];
-      }
-    }
-    return product;
-  }
-
- private:
-  const PatchStatistics& patches_;
-  std::vector<double> filter_;
-};
 }  // namespace
-
-PatchStatistics patch_statistics(const float* x, const ConvolutionExtents& e) {
-  const std::int64_t taps = 9 * e.channels;
-  RangeSums sums(e.images, taps + taps * taps);
-  for_padded_images(x, e, [&](int range, std::int64_t, const PaddedPlanes& planes) {
-    HWY_DYNAMIC_DISPATCH(add_patches)(planes, sums.range(range), sums.range(range) + taps);
-  });
-  const std::vector<double> total = sums.total();
-  PatchStatistics patches;
-  patches.count = static_cast<double>(e.pixels());
-  patches.sum.assign(total.begin(), total.begin() + taps);
-  patches.gram.assign(total.begin() + taps, total.end());
-  const auto plane_row = [&](std::int64_t tap) {
-    return tap % e.channels * 3 + tap / e.channels / 3;
-  };
-  for (std::int64_t i = 0; i < taps; ++i) {
-    for (std::int64_t j = 0; j < taps; ++j) {
-      if (plane_row(i) > plane_row(j)) {
-        patches.gram[static_cast<std::size_t>(i * taps + j)] =
-            patches.gram[static_cast<std::size_t>(j * taps + i)];
-      }
-    }
-  }
-  return patches;
-}
-
-void patch_moments(const PatchStatistics& patches, const float* weight, std::int64_t filters,
-                   float* mean, float* variance) {
-  const std::size_t taps = patches.sum.size();
-  for (std::int64_t k = 0; k < filters; ++k) {
-    const FilteredPatches filtered(patches, weight + k * static_cast<std::int64_t>(taps));
-    const double average = filtered.dot(patches.sum) / patches.count;
-    const double spread = filtered.dot(filtered.gram_product()) / patches.count - average * average;
-    mean[k] = static_cast<float>(average);
-    variance[k] = static_cast<float>(spread < 0.0 ? 0.0 : spread);  // NaN stays NaN
-    // Outputs that overflow must not pass for a constant, which 1 / infinity would make of them.
-    if (std::isinf(variance[k])) variance[k] = std::numeric_limits<float>::quiet_NaN();
-  }
-}
 
 void first_block_forward(const float* x, const float* weight, const float* scale,
                          const float* shift, float* y, std::uint8_t* winner,
@@ -426,16 +294,12 @@ void first_block_backward(const FirstBlockBackward& inputs, const PatchStatistic
   const std::int64_t taps = 9 * e.channels;
   const std::int64_t size = (taps + 1) * e.filters;
   RangeSums sums(e.images, size);
-  const std::vector<PixelSquares> image_squares(static_cast<std::size_t>(e.channels),
-                                                PixelSquares(e));
   const auto ranges = static_cast<std::size_t>(range_count(e.images, 1));
-  std::vector<std::vector<PixelSquares>> squares(ranges, image_squares);
+  std::vector<PixelSquares> squares(ranges, PixelSquares(e));
   std::vector<float> image_sums(ranges * static_cast<std::size_t>(size));
   for_padded_images(inputs.x, e, [&](int range, std::int64_t image, const PaddedPlanes& planes) {
-    std::vector<PixelSquares>& own = squares[static_cast<std::size_t>(range)];
-    for (std::int64_t c = 0; c < e.channels; ++c) {
-      own[static_cast<std::size_t>(c)].fill(planes, c);
-    }
+    PixelSquares& own = squares[static_cast<std::size_t>(range)];
+    own.fill(planes);
     float* const own_sums = image_sums.data() + range * size;
     HWY_DYNAMIC_DISPATCH(backward_one)(own, inputs, e, image, own_sums);
     double* const range_sums = sums.range(range);

@@ -26,7 +26,7 @@ void pool_row(const float* HWY_RESTRICT x, std::int64_t stride, std::int64_t out
       using Winner = WinnerBytes<decltype(d)>;
       auto best = hn::LoadU(d, window + c);
       auto places = hn::Zero(typename Winner::Places());
-      const auto consider = [&](std::int64_t position, int place) HWY_ATTR {
+      const auto consider = [&](std::int64_t position, std::uint8_t place) HWY_ATTR {
         const auto value = hn::LoadU(d, window + position + c);
         const auto lead = takes_lead(value, best);
         best = hn::IfThenElse(lead, value, best);

@@ -1,11 +1,13 @@
-// One image's channels as planes with a border of zeros, so that 3x3 patches need no special cases.
+// One image's channels as planes with a border of zeros, so that 3x3 patches need no special cases,
+// and what kernels that go through images in this form share.
 #pragma once
 
-#include <algorithm>
+#include <hwy/aligned_allocator.h>
+
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
+#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/winograd_tiles.h"
 
 namespace protolith::cpu {
@@ -13,64 +15,88 @@ namespace protolith::cpu {
 class PaddedPlanes {
  public:
   /// For images of these extents.
-  explicit PaddedPlanes(const ConvolutionExtents& e)
-      : height(e.height),
-        width(e.width),
-        channels(e.channels),
-        pitch(e.width + 2 + kSlack),
-        values_(static_cast<std::size_t>(channels * (height + 2) * pitch), 0.0F) {}
+  explicit PaddedPlanes(const ConvolutionExtents& e);
 
   /// Takes the pixels of one image [H,W,C].
-  void fill(const float* pixels) {
-    for (std::int64_t c = 0; c < channels; ++c) {
-      for (std::int64_t y = 0; y < height; ++y) {
-        float* const row = values_.data() + (c * (height + 2) + y + 1) * pitch + 1;
-        const float* const from = pixels + y * width * channels + c;
-        for (std::int64_t x = 0; x < width; ++x) row[x] = from[x * channels];
-      }
-    }
+  void fill(const float* pixels);
+  /// The plane of channel c, from the border's corner on. Rows are `pitch` floats apart; the
+  /// pixels of a row begin lines of the cache, zeros are before and after them.
+  const float* plane(std::int64_t c) const { return values_.get() + offset(c); }
+  /// The pixels of row y.
+  const float* row(std::int64_t c, std::int64_t y) const { return plane(c) + (y + 1) * pitch + 1; }
+  float* row(std::int64_t c, std::int64_t y) {
+    return values_.get() + offset(c) + (y + 1) * pitch + 1;
   }
-  /// The plane of channel c, from the border's corner on.
-  const float* plane(std::int64_t c) const { return values_.data() + c * (height + 2) * pitch; }
 
   std::int64_t height, width, channels;
-  std::int64_t pitch;  ///< floats between rows
+  std::int64_t pitch;
 
  private:
-  /// Pairs of vectors of 16 may reach beyond a row's end.
+  /// The border's left element ends a line of zeros.
+  static constexpr std::int64_t kLine = 16;
+  /// Two vectors of 16 may reach beyond a row's right end.
   static constexpr std::int64_t kSlack = 32;
-  std::vector<float> values_;
+
+  std::int64_t offset(std::int64_t c) const { return c * (height + 2) * pitch + kLine - 1; }
+  hwy::AlignedFreeUniquePtr<float[]> values_;
 };
 
-/// Each pixel of one padded plane with its neighbours to the right, below, and below right: what a
+/// Each pixel of padded planes with its neighbours to the right, below, and below right: what a
 /// tap of a filter meets at the four places of a 2x2 window, in the order of the winners' places.
 class PixelSquares {
  public:
   explicit PixelSquares(const ConvolutionExtents& e)
       : height_(e.height + 1),
         width_(e.width + 1),
-        values_(static_cast<std::size_t>(4 * height_ * width_)) {}
+        channels_(e.channels),
+        values_(static_cast<std::size_t>(4 * (height_ * channels_ * width_ + kSlack))) {}
 
-  void fill(const PaddedPlanes& planes, std::int64_t channel) {
-    const float* row = planes.plane(channel);
-    float* square = values_.data();
-    for (std::int64_t y = 0; y < height_; ++y, row += planes.pitch) {
-      for (std::int64_t x = 0; x < width_; ++x, square += 4) {
-        std::memcpy(square, row + x, 2 * sizeof(float));
-        std::memcpy(square + 2, row + planes.pitch + x, 2 * sizeof(float));
-      }
-    }
+  void fill(const PaddedPlanes& planes);
+  /// Of the first pixel of row y of channel c's padded plane; those of its row follow.
+  const float* row(std::int64_t y, std::int64_t c) const {
+    return values_.data() + 4 * (y * channels_ + c) * width_;
   }
-  /// Of the pixel (y, x) of the padded plane.
-  const float* at(std::int64_t y, std::int64_t x) const { return values_.data() + offset(y, x); }
-  /// Floats from a pixel's square to that of the pixel `rows` below and `columns` to the right.
-  std::int64_t offset(std::int64_t rows, std::int64_t columns) const {
-    return 4 * (rows * width_ + columns);
+  /// Floats from a channel's row to the next channel's.
+  std::int64_t channel_stride() const { return 4 * width_; }
+  std::int64_t row_stride() const { return 4 * width_ * channels_; }
+
+ private:
+  /// Squares are filled by vectors of 16, in the order of rows.
+  static constexpr std::int64_t kSlack = 16;
+
+  std::int64_t height_, width_, channels_;
+  std::vector<float> values_;
+};
+
+/// Calls f(range, image, planes) for all images of x, each range's in order, in parallel.
+template <class F>
+void for_padded_images(const float* x, const ConvolutionExtents& e, const F& f) {
+  parallel_ranges(e.images, 1, [&](std::int64_t begin, std::int64_t end, int range) {
+    PaddedPlanes planes(e);
+    for (std::int64_t image = begin; image < end; ++image) {
+      planes.fill(x + image * e.height * e.width * e.channels);
+      f(range, image, planes);
+    }
+  });
+}
+
+/// Arrays of `size` doubles for every range of for_padded_images(), to be added in their order.
+class RangeSums {
+ public:
+  RangeSums(std::int64_t images, std::int64_t size)
+      : size_(static_cast<std::size_t>(size)),
+        values_(static_cast<std::size_t>(range_count(images, 1)) * size_, 0.0) {}
+
+  double* range(int index) { return values_.data() + static_cast<std::size_t>(index) * size_; }
+  std::vector<double> total() const {
+    std::vector<double> sums(size_, 0.0);
+    for (std::size_t i = 0; i < values_.size(); ++i) sums[i % size_] += values_[i];
+    return sums;
   }
 
  private:
-  std::int64_t height_, width_;
-  std::vector<float> values_;
+  std::size_t size_;
+  std::vector<double> values_;
 };
 
 }  // namespace protolith::cpu

@@ -25,24 +25,59 @@ HWY_INLINE auto takes_lead(V later, V best) {
 /// The places of the winners of one vector of windows, 0..3, as bytes in memory.
 template <class D>
 class WinnerBytes {
- public:
-  using Places = hn::RebindToSigned<D>;
   using Bytes = hn::Rebind<std::uint8_t, D>;
+  using Integers = hn::RebindToSigned<D>;
 
+ public:
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
+  // A mask has a bit for each lane, whatever the lanes' size: places need never be wider than
+  // bytes.
+  using Places = Bytes;
+  static HWY_INLINE void store(hn::Vec<Places> places, std::uint8_t* target) {
+    hn::StoreU(places, Bytes(), target);
+  }
+  static HWY_INLINE hn::Vec<Places> load(const std::uint8_t* source) {
+    return hn::LoadU(Bytes(), source);
+  }
+#else
+  using Places = Integers;
   static HWY_INLINE void store(hn::Vec<Places> places, std::uint8_t* target) {
     hn::StoreU(hn::DemoteTo(Bytes(), places), Bytes(), target);
   }
   static HWY_INLINE hn::Vec<Places> load(const std::uint8_t* source) {
-    return hn::PromoteTo(Places(), hn::LoadU(Bytes(), source));
+    return load_integers(source);
+  }
+#endif
+  static HWY_INLINE hn::Vec<Integers> load_integers(const std::uint8_t* source) {
+    return hn::PromoteTo(Integers(), hn::LoadU(Bytes(), source));
   }
   /// `places` with `place` where `lead` holds.
-  static HWY_INLINE hn::Vec<Places> replace(hn::Mask<D> lead, int place, hn::Vec<Places> places) {
-    return hn::IfThenElse(hn::RebindMask(Places(), lead), hn::Set(Places(), place), places);
+  static HWY_INLINE hn::Vec<Places> replace(hn::Mask<D> lead, std::uint8_t place,
+                                            hn::Vec<Places> places) {
+    return hn::IfThenElse(to_places(lead), hn::Set(Places(), place), places);
   }
   /// g where the winner is `place`, else 0.
-  static HWY_INLINE hn::Vec<D> gradient_at(int place, hn::Vec<Places> places, hn::Vec<D> g) {
-    return hn::IfThenElseZero(hn::RebindMask(D(), hn::Eq(places, hn::Set(Places(), place))), g);
+  static HWY_INLINE hn::Vec<D> gradient_at(std::uint8_t place, hn::Vec<Places> places,
+                                           hn::Vec<D> g) {
+    return hn::IfThenElseZero(from_places(hn::Eq(places, hn::Set(Places(), place))), g);
   }
+
+ private:
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
+  static HWY_INLINE hn::Mask<Places> to_places(hn::Mask<D> mask) {
+    return {static_cast<decltype(hn::Mask<Places>::raw)>(mask.raw)};
+  }
+  static HWY_INLINE hn::Mask<D> from_places(hn::Mask<Places> mask) {
+    return {static_cast<decltype(hn::Mask<D>::raw)>(mask.raw)};
+  }
+#else
+  static HWY_INLINE hn::Mask<Places> to_places(hn::Mask<D> mask) {
+    return hn::RebindMask(Places(), mask);
+  }
+  static HWY_INLINE hn::Mask<D> from_places(hn::Mask<Places> mask) {
+    return hn::RebindMask(D(), mask);
+  }
+#endif
 };
 
 }  // namespace HWY_NAMESPACE

@@ -55,6 +55,15 @@ HWY_INLINE void for_vectors(std::int64_t begin, std::int64_t end, const F& f) {
   for (; i < end; ++i) f(one, i);
 }
 
+/// A loaded vector, to be used several times: without this g++ loads it again for every use.
+template <class V>
+HWY_INLINE V in_register(V v) {
+#if HWY_COMPILER_GCC_ACTUAL && HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  __asm__("" : "+v"(v.raw));
+#endif
+  return v;
+}
+
 /// Stores a vector; past the caches if `streamed` (streamed.h), to p aligned to a vector. Whoever
 /// streams calls hwy::FlushStream() before another thread may read.
 template <class D, class V = hn::Vec<D>>

@@ -11,27 +11,44 @@
 
 namespace protolith::cpu {
 
-/// [channels, 16, windows]: elements (i, j) in order.
+/// In segments of up to kSegment windows, so that all distances but that between segments are
+/// constants: [segments, channels, 16, kSegment], elements (i, j) in order.
 class WindowRow {
  public:
-  explicit WindowRow(const ConvolutionExtents& e)
-      : windows_((e.width / 2 + kStep - 1) / kStep * kStep),
-        values_(static_cast<std::size_t>(16 * e.channels * windows_)) {}
+  static constexpr std::int64_t kSegment = 48;
 
-  /// Rounded up to whole vectors.
-  std::int64_t windows() const { return windows_; }
-  const float* at(std::int64_t channel, std::int64_t element) const {
-    return values_.data() + (channel * 16 + element) * windows_;
+  explicit WindowRow(const ConvolutionExtents& e)
+      : windows_(e.width / 2),
+        channels_(e.channels),
+        values_(static_cast<std::size_t>(segments() * channels_ * 16 * kSegment)) {}
+
+  std::int64_t segments() const { return (windows_ + kSegment - 1) / kSegment; }
+  /// Windows of a segment.
+  std::int64_t windows(std::int64_t segment) const {
+    return std::min(windows_ - segment * kSegment, kSegment);
   }
-  float* at(std::int64_t channel, std::int64_t element) {
-    return values_.data() + (channel * 16 + element) * windows_;
+  const float* at(std::int64_t segment, std::int64_t channel) const {
+    return values_.data() + offset(segment, channel);
+  }
+  float* at(std::int64_t segment, std::int64_t channel) {
+    return values_.data() + offset(segment, channel);
   }
 
  private:
-  static constexpr std::int64_t kStep = 16;
-  std::int64_t windows_;
+  std::int64_t offset(std::int64_t segment, std::int64_t channel) const {
+    return (segment * channels_ + channel) * 16 * kSegment;
+  }
+  std::int64_t windows_, channels_;
   std::vector<float> values_;
 };
+
+/// Filters in the domain lie in groups, [K / 16, C, 16 elements, 16], whose distances are
+/// constants.
+inline constexpr std::int64_t kTapPitch = kChannelStep;
+/// Where filter k begins.
+inline std::int64_t tap_offset(std::int64_t k, std::int64_t channels) {
+  return k / kTapPitch * channels * 16 * kTapPitch + k % kTapPitch;
+}
 
 /// G g G^T of the taps g [3,3], `stride` floats apart, times scale; G evaluates at 0, 1, -1 and
 /// infinity.

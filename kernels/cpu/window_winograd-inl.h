@@ -31,29 +31,40 @@ HWY_INLINE void transform_window_inputs(const ChannelVector* in, ChannelVector* 
   out[3] = hn::Sub(in[1], in[3]);
 }
 
+/// B^T d B of the 4x4 patches d of a vector of windows, elements WindowRow::kSegment floats apart.
+HWY_INLINE void transform_windows(const float* pixels, std::int64_t pitch, float* elements) {
+  const ChannelTag d;
+  ChannelVector half[4][4];  // [i][column]
+  unrolled<4>([&](auto i) PROTOLITH_LAMBDA {
+    hn::LoadInterleaved2(d, pixels + i * pitch, half[i][0], half[i][1]);
+    hn::LoadInterleaved2(d, pixels + i * pitch + 2, half[i][2], half[i][3]);
+  });
+  unrolled<4>([&](auto j) PROTOLITH_LAMBDA {
+    const ChannelVector in[4] = {half[0][j], half[1][j], half[2][j], half[3][j]};
+    ChannelVector out[4];
+    transform_window_inputs(in, out);
+    unrolled<4>([&](auto i) PROTOLITH_LAMBDA { half[i][j] = out[i]; });
+  });
+  unrolled<4>([&](auto i) PROTOLITH_LAMBDA {
+    ChannelVector out[4];
+    transform_window_inputs(half[i], out);
+    unrolled<4>([&](auto j) PROTOLITH_LAMBDA {
+      hn::StoreU(out[j], d, elements + (4 * i + j) * WindowRow::kSegment);
+    });
+  });
+}
+
 /// row: B^T d B of the 4x4 patches d around the p-th row of windows.
 HWY_INLINE void transform_window_row(const PaddedPlanes& planes, std::int64_t p, WindowRow& row) {
   const ChannelTag d;
-  for (std::int64_t c = 0; c < planes.channels; ++c) {
-    for (std::int64_t q = 0; q < row.windows(); q += static_cast<std::int64_t>(hn::Lanes(d))) {
-      ChannelVector half[4][4];  // [i][column]
-      unrolled<4>([&](auto i) PROTOLITH_LAMBDA {
-        const float* const pixels = planes.plane(c) + (2 * p + i) * planes.pitch + 2 * q;
-        hn::LoadInterleaved2(d, pixels, half[i][0], half[i][1]);
-        hn::LoadInterleaved2(d, pixels + 2, half[i][2], half[i][3]);
-      });
-      unrolled<4>([&](auto j) PROTOLITH_LAMBDA {
-        const ChannelVector in[4] = {half[0][j], half[1][j], half[2][j], half[3][j]};
-        ChannelVector out[4];
-        transform_window_inputs(in, out);
-        unrolled<4>([&](auto i) PROTOLITH_LAMBDA { half[i][j] = out[i]; });
-      });
-      unrolled<4>([&](auto i) PROTOLITH_LAMBDA {
-        ChannelVector out[4];
-        transform_window_inputs(half[i], out);
-        unrolled<4>([&](auto j)
-                        PROTOLITH_LAMBDA { hn::StoreU(out[j], d, row.at(c, 4 * i + j) + q); });
-      });
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t segment = 0; segment < row.segments(); ++segment) {
+    for (std::int64_t c = 0; c < planes.channels; ++c) {
+      const float* const corner =
+          planes.plane(c) + 2 * p * planes.pitch + 2 * segment * WindowRow::kSegment;
+      for (std::int64_t q = 0; q < row.windows(segment); q += lanes) {
+        transform_windows(corner + 2 * q, planes.pitch, row.at(segment, c) + q);
+      }
     }
   }
 }
@@ -68,15 +79,15 @@ HWY_INLINE void window_outputs(const ChannelVector (*rows)[4], ChannelVector* ou
 }
 
 /// The four outputs of a window of one channel, for a vector of filters' taps [16]. inputs: the
-/// window's elements, `stride` floats apart; start: what every output begins with.
-HWY_INLINE void one_channel_outputs(const float* inputs, std::int64_t stride,
-                                    const ChannelVector* taps, ChannelVector start,
-                                    ChannelVector* out) {
+/// window's elements, as WindowRow has them; start: what every output begins with.
+HWY_INLINE void one_channel_outputs(const float* inputs, const ChannelVector* taps,
+                                    ChannelVector start, ChannelVector* out) {
   const ChannelTag d;
   ChannelVector rows[2][4];
   unrolled<4>([&](auto j) PROTOLITH_LAMBDA {
-    const auto input = [&](int i)
-                           PROTOLITH_LAMBDA { return hn::Set(d, inputs[(4 * i + j) * stride]); };
+    const auto input = [&](int i) PROTOLITH_LAMBDA {
+      return hn::Set(d, inputs[(4 * i + j) * WindowRow::kSegment]);
+    };
     // A^T has column 1 in both outputs of a row.
     const ChannelVector first = j == 1 ? start : hn::Zero(d);
     const ChannelVector one = input(1);
@@ -94,14 +105,6 @@ HWY_INLINE void one_channel_outputs(const float* inputs, std::int64_t stride,
 /// Windows of several channels that are computed together, so that a tap is loaded once for all of
 /// them: their sums and outputs fill most of 32 registers, or of 16.
 inline constexpr int kWindowsTogether = HWY_CAP_GE512 || HWY_ARCH_ARM ? 3 : 1;
-
-/// A loaded vector, to be used several times: without this g++ loads it again for every use.
-HWY_INLINE ChannelVector in_register(ChannelVector v) {
-#if HWY_COMPILER_GCC_ACTUAL && HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
-  __asm__("" : "+v"(v.raw));
-#endif
-  return v;
-}
 
 /// Adds column j of A^T m, upper and lower, to the outputs of a window.
 template <class J>
@@ -125,35 +128,39 @@ HWY_INLINE void add_column(J j, ChannelVector upper, ChannelVector lower, Channe
 }
 
 /// The same for kWindows windows of several channels, out [kWindows,4], products being summed over
-/// the channels before A^T. inputs [channels,16] with `stride` floats between elements, of the
-/// first window; taps [channels,16] vectors, `pitch` floats apart. A column of elements at a time.
-template <int kWindows>
-HWY_INLINE void several_channel_outputs(const float* inputs, std::int64_t stride, const float* taps,
-                                        std::int64_t pitch, std::int64_t channels,
+/// the channels before A^T, a column of elements at a time. inputs: of the first window and channel
+/// of a segment of a WindowRow; taps: of a vector of filters.
+template <int kWindows, class Channels>
+HWY_INLINE void several_channel_outputs(const float* inputs, const float* taps, Channels channels,
                                         ChannelVector start, ChannelVector (*out)[4]) {
   const ChannelTag d;
+  constexpr std::int64_t kStride = WindowRow::kSegment;
   unrolled<4>([&](auto j) PROTOLITH_LAMBDA {
     ChannelVector sums[4][kWindows];
-    unrolled<4 * kWindows>(
-        [&](auto n) PROTOLITH_LAMBDA { sums[n / kWindows][n % kWindows] = hn::Zero(d); });
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const float* const input = inputs + (c * 16 + j) * stride;
-      const float* const tap = taps + (c * 16 + j) * pitch;
+    const auto multiply = [&](std::int64_t c, auto first) PROTOLITH_LAMBDA {
+      const float* const input = inputs + (c * 16 + j) * kStride;
+      const float* const tap = taps + (c * 16 + j) * kTapPitch;
       unrolled<4>([&](auto i) PROTOLITH_LAMBDA {
-        const ChannelVector factor = in_register(hn::LoadU(d, tap + i * 4 * pitch));
+        const ChannelVector factor = in_register(hn::LoadU(d, tap + i * 4 * kTapPitch));
         unrolled<kWindows>([&](auto w) PROTOLITH_LAMBDA {
-          sums[i][w] = hn::MulAdd(hn::Set(d, input[i * 4 * stride + w]), factor, sums[i][w]);
+          const ChannelVector element = hn::Set(d, input[i * 4 * kStride + w]);
+          if constexpr (!first) {
+            sums[i][w] = hn::MulAdd(element, factor, sums[i][w]);
+          } else if constexpr (j == 1 && i == 0) {  // A^T has element (0, 1) in both upper outputs
+            sums[i][w] = hn::MulAdd(element, factor, start);
+          } else if constexpr (j == 1 && i == 3) {  // and (3, 1), negative, in both lower ones
+            sums[i][w] = hn::MulSub(element, factor, start);
+          } else {
+            sums[i][w] = hn::Mul(element, factor);
+          }
         });
       });
-    }
+    };
+    multiply(0, std::true_type());
+    for (std::int64_t c = 1; c < channels; ++c) multiply(c, std::false_type());
     unrolled<kWindows>([&](auto w) PROTOLITH_LAMBDA {
-      ChannelVector upper = hn::Add(hn::Add(sums[0][w], sums[1][w]), sums[2][w]);
-      ChannelVector lower = hn::Sub(hn::Sub(sums[1][w], sums[2][w]), sums[3][w]);
-      if constexpr (j == 1) {  // A^T has column 1 in both outputs of a row
-        upper = hn::Add(upper, start);
-        lower = hn::Add(lower, start);
-      }
-      add_column(j, upper, lower, out[w]);
+      add_column(j, hn::Add(hn::Add(sums[0][w], sums[1][w]), sums[2][w]),
+                 hn::Sub(hn::Sub(sums[1][w], sums[2][w]), sums[3][w]), out[w]);
     });
   });
 }

@@ -120,10 +120,11 @@ struct RowGradient {
       const ChannelVector g =
           hn::Mul(factor, relu_gradient(d, hn::LoadU(d, in.y + at), hn::LoadU(d, in.dy + at)));
       const auto places = Winner::load(in.winner + at);
-      const auto add = [&](auto r, int place) PROTOLITH_LAMBDA {
+      const auto add = [&](auto r, std::uint8_t place) PROTOLITH_LAMBDA {
         if constexpr (r >= 0 && r < kOutputs) {
           left[r] = hn::Add(left[r], Winner::gradient_at(place, places, g));
-          right[r] = hn::Add(right[r], Winner::gradient_at(place + 1, places, g));
+          right[r] = hn::Add(right[r],
+                             Winner::gradient_at(static_cast<std::uint8_t>(place + 1), places, g));
         }
       };
       add(std::integral_constant<int, kUpperRow>(), 0);

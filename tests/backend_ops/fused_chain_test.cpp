@@ -59,7 +59,11 @@ reference::Decisions decisions_of(Backend& backend, const ConvBlockForward& forw
     decisions.active.push_back(y <= 0.0 ? 0 : 1);
   }
   if (const auto* first = dynamic_cast<FirstBlockContext*>(forward.context.get())) {
-    decisions.winner = download_bytes(backend, first->winner);
+    for (const std::uint8_t place : download_bytes(backend, first->winner)) {
+      const bool active = decisions.active[decisions.winner.size()] != 0;
+      CHECK(active == (place != cpu::kNoWinner));
+      decisions.winner.push_back(active ? place : 0);
+    }
     return decisions;
   }
   const auto* block = dynamic_cast<WinogradContext*>(forward.context.get());

@@ -46,7 +46,6 @@ struct Block {
     dweight = floats(static_cast<std::int64_t>(weight.size()));
     const cpu::FirstBlockBackward inputs{.x = x.data(),
                                          .weight = weight.data(),
-                                         .y = y.data(),
                                          .dy = dy.data(),
                                          .winner = winner.data(),
                                          .gamma = gamma.data(),
@@ -60,8 +59,11 @@ struct Block {
   }
   reference::Extents x_extents() const { return {e.images, e.height, e.width, e.channels}; }
   reference::BlockForward reference(bool own_decisions) const {
-    reference::Decisions decisions{winner, {}};
-    for (const float value : y) decisions.active.push_back(value <= 0.0F ? 0 : 1);
+    reference::Decisions decisions;
+    for (const std::uint8_t place : winner) {
+      decisions.active.push_back(place == cpu::kNoWinner ? 0 : 1);
+      decisions.winner.push_back(place % cpu::kNoWinner);
+    }
     return block_forward(doubles(x), x_extents(), parameters(),
                          own_decisions ? nullptr : &decisions);
   }
@@ -125,7 +127,8 @@ TEST_CASE("first block: equal outputs of a window: the first wins; inference kee
     std::fill(block.x.begin(), block.x.end(), 0.25F);
     block.run();
     for (std::size_t k = 0; k < 16; ++k) {
-      CHECK(block.winner[(1 * 4 + 1) * 16 + k] == 0);  // away from the border all patches are equal
+      const std::size_t inner = (1 * 4 + 1) * 16 + k;  // away from the border all patches are equal
+      CHECK(block.winner[inner] == (block.y[inner] > 0.0F ? 0 : cpu::kNoWinner));
       CHECK(block.y[k] == block.y[k]);
     }
     Floats y = block.y;

@@ -23,7 +23,7 @@ const KernelEntry& entry_of(const KernelBench& bench, const std::string& name) {
 
 TEST_CASE("bench kernels: every family of kernels/cpu is registered, and every formula's kernel") {
   const auto backend = make_cpu_backend();
-  check_listed(kernel_sources("cpu", ".cpp", {"isa", "machine_peak"},
+  check_listed(kernel_sources("cpu", ".cpp", {"isa", "machine_peak", "padded_planes"},
                               {"batch_norm_gradient_sums", "winograd_convolution"}),
                backend->kernel_bench()->entries());
 }
