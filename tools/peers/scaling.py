@@ -4,7 +4,8 @@
     tools/peers/scaling.py [--workload Op] [--rounds 5] [--ways 10,60,500] [--threads 1,2]
 
 Each round runs every case once, so that all meet the same machine; the figure of a case is the
-median over the rounds of its median times. Close other programs first.
+median over the rounds of its median times, of --repeats steps, of more where steps are short. Close
+other programs first.
 
 The last column is what the machine itself gives: how many times the work of one program as many
 programs do that run at once, of one thread each and without a word between them. Processors that
@@ -43,6 +44,11 @@ def measure_copies(program, workload, way, copies, repeats):
     return statistics.mean(result_of(process)["median_ms"] for process in processes)
 
 
+def repeats_of(arguments, way):
+    """As many steps of few classes as take the time of --repeats steps of 60."""
+    return arguments.repeats * max(1, 60 // way)
+
+
 def numbers(text):
     return [int(part) for part in text.split(",")]
 
@@ -63,10 +69,13 @@ def main():
     images = {}
     for _ in range(arguments.rounds):
         for way, threads in cases:
-            case = (arguments.protolith, arguments.workload, way, threads, arguments.repeats)
+            case = (arguments.protolith, arguments.workload, way, threads,
+                    repeats_of(arguments, way))
             result = measure(*case)
             times[way, threads].append(result["median_ms"])
-            copies[way, threads].append(measure_copies(*case))
+            # A copy alone, of one thread, is the case itself.
+            copies[way, threads].append(
+                result["median_ms"] if threads == 1 else measure_copies(*case))
             images[way] = result["images"]
 
     print(f"step {arguments.workload}, {arguments.rounds} rounds: {result['device']}")
