@@ -5,6 +5,7 @@
 #include "engine/check.h"
 #include "engine/file.h"
 #include "tools/json_text.h"
+#include "tools/run_folder.h"
 
 namespace protolith {
 namespace {
@@ -38,6 +39,9 @@ void keep_settings(const std::filesystem::path& path, const nlohmann::json& sett
   PROTOLITH_CHECK(!error, "{}: the folder cannot be made: {}; give another with --out",
                   folder.string(), error.message());
   if (!std::filesystem::exists(path)) {
+    PROTOLITH_CHECK_USAGE(!RunFolder::holds_run(folder),
+                          "{} holds a run of 'protolith train'; give another folder with --out",
+                          folder.string());
     write_file_atomically(path, settings.dump(2) + "\n");
     return;
   }

@@ -12,7 +12,8 @@ std::string settings_difference(const nlohmann::json& before, const nlohmann::js
 
 /// Keeps in the file `path` the settings that a folder of results was begun with: writes
 /// `settings`, a JSON object, where the file is missing, and makes its folder. Throws UsageError
-/// with the difference when it holds others, Error when it holds no settings or cannot be written.
+/// with the difference when it holds others, or when the folder is a run's own, Error when it holds
+/// no settings or cannot be written.
 void keep_settings(const std::filesystem::path& path, const nlohmann::json& settings);
 
 /// A whole JSON file. Throws Error naming it when it cannot be read or is no JSON object.

@@ -152,6 +152,11 @@ TEST_CASE("a sweep trains each cell as train does, and tests the chosen one as e
     CHECK_MESSAGE(contains(other.errors, part), other.errors);
   }
   CHECK(nlohmann::json::parse(slurp(folder / "sweep/summary.json")) == more);
+
+  const ProgramResult in_run = run_program(
+      "sweep " + kSmallGrid + "--episodes 10 --s 0,4 --out sweep/lsed-0-0.01", folder.path());
+  CHECK(in_run.code == 2);
+  CHECK_MESSAGE(contains(in_run.errors, "sweep/lsed-0-0.01 holds a run"), in_run.errors);
 }
 
 TEST_CASE("Ctrl-C within a cell saves and exits with 130; the same command ends as if without") {
