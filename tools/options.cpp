@@ -30,7 +30,18 @@ bool is_utf8(const std::string& text) {
   }
 }
 
-/// A flag that refines another metric than the one in use would have no effect.
+/// A flag that says how to read folders of images would have no effect on other data.
+void check_folder_flags(const Config& config, const Assignments& flags) {
+  if (config.data.starts_with("folder:")) return;
+  for (const Assignment& flag : flags) {
+    const std::string& key = flag.option->key;
+    const bool of_folders = key.starts_with("image_") || key.starts_with("split_");
+    PROTOLITH_CHECK_USAGE(!of_folders, "{} has no effect with data {}; add --data folder:PATH",
+                          flag.origin, config.data);
+  }
+}
+
+/// A flag that refines another metric than the one in use would have none.
 void check_refinements(const Config& config, const Assignments& flags) {
   for (const Assignment& flag : flags) {
     const std::string& key = flag.option->key;
@@ -115,7 +126,9 @@ Config resolve_config(const Assignments& file, const Assignments& flags) {
   const std::string file_preset = preset_of(file, Config{}.preset);
   Config config = preset_config(preset_of(flags, file_preset));
   apply(config, file);
-  return with_flags(config, flags);
+  config = with_flags(std::move(config), flags);
+  check_folder_flags(config, flags);
+  return config;
 }
 
 Config override_config(Config base, const Assignments& flags) {

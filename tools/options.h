@@ -58,7 +58,7 @@ using Assignments = std::vector<Assignment>;
 void apply(Config& config, const Assignments& assignments);
 
 /// Defaults < preset < `file` < `flags`. The preset is the one that `flags` name, else `file`.
-/// Throws UsageError when a flag refines a metric that is not in use.
+/// Throws UsageError when a flag refines a metric, or says how to read data, that is not in use.
 Config resolve_config(const Assignments& file, const Assignments& flags);
 
 /// `base`, a run's own configuration, with `flags` over it. Throws UsageError when they name a

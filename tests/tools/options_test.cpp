@@ -221,6 +221,21 @@ TEST_CASE("a flag that would have no effect on the metric in use is refused") {
   CHECK(file_error("s = 4") == "accepted");  // a whole configuration lists all three
 }
 
+TEST_CASE("a flag for folders of images is refused with other data") {
+  CHECK(contains(usage_error({}, {assign("image_size", "20")}),
+                 "--image-size 20 has no effect with data synthetic; add --data folder:PATH"));
+  for (const auto& [key, value] :
+       std::map<std::string, std::string>{{"image_mode", "grey"},
+                                          {"split_seed", "3"},
+                                          {"split_shares", "0.5,0.25,0.25"},
+                                          {"split_lists", "lists"}}) {
+    CHECK(contains(usage_error({}, {assign(key, value), assign("data", "omniglot:x")}),
+                   "has no effect with data omniglot:x"));
+    CHECK(usage_error({}, {assign(key, value), assign("data", "folder:x")}) == "accepted");
+  }
+  CHECK(file_error("image_size = 20") == "accepted");  // a whole configuration lists them
+}
+
 TEST_CASE("values that cannot work are refused, naming option and value") {
   const std::vector<std::pair<std::string, std::string>> bad{{"s", "-1"},
                                                              {"s", "nan"},
