@@ -41,7 +41,7 @@ void check_folder_flags(const Config& config, const Assignments& flags) {
   }
 }
 
-/// A flag that refines another metric than the one in use would have none.
+/// A flag that refines another metric than the one in use would have no effect.
 void check_refinements(const Config& config, const Assignments& flags) {
   for (const Assignment& flag : flags) {
     const std::string& key = flag.option->key;

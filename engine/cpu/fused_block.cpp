@@ -228,9 +228,9 @@ ConvBlockGradients CpuBackend::first_block_backward(const FirstBlockContext& sav
                                        .gamma = parameters.gamma.data<float>(),
                                        .mean = saved.statistics.mean.data<float>(),
                                        .inv_std = saved.statistics.inv_std.data<float>()};
-  // Its convolution is computed once more, then its weight gradient.
+  // Counted as a direct weight gradient.
   const ProfileRange gradients(profiler(), "first block backward", saved.x.shape(), [&] {
-    return 2 * convolution_block_cost(saved.x.shape(), weight, output_shape(e, false), dy.shape());
+    return convolution_block_cost(saved.x.shape(), weight, output_shape(e, false), dy.shape());
   });
   cpu::first_block_backward(inputs, saved.patches, g.dweight.data<float>(), g.dgamma.data<float>(),
                             g.dbeta.data<float>(), e);

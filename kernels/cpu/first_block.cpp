@@ -135,7 +135,7 @@ void forward_one(const PaddedPlanes& planes, WindowRow& row, const float* filter
 using WinnerTag = hn::RebindToSigned<ChannelTag>;
 
 /// Chooses among a tap's inputs at the four places of a window (PixelSquares) those at the places
-/// of a vector of winners; any of them for kNoWinner.
+/// of a vector of winners; for kNoWinner one of them or 0.
 class ChosenInputs {
  public:
 #if HWY_TARGET == HWY_SCALAR
@@ -188,7 +188,7 @@ struct WindowGradients {
 };
 
 /// Channels whose sums, 9 vectors each, are in registers together.
-inline constexpr int kChannelsTogether = HWY_CAP_GE512 || HWY_ARCH_ARM ? 3 : 1;
+inline constexpr int kChannelsTogether = kManyRegisters ? 3 : 1;
 
 /// Adds the part of G that a row of windows has of kChannels channels, for the vector of filters at
 /// k, to their sums [kChannels, 9, K]; and that of dbeta to `all` [K] unless it is null. A window's

@@ -2,8 +2,8 @@
 // on images [N,H,W,C] of few channels, without ever storing the convolution's output z, which is
 // K / C times as large as the images. Batch statistics come from sums over the images' patches
 // (patch_statistics.h). Forward computes z with batch norm folded into the filters, by Winograd's
-// F(2x2,3x3) on the windows (window_winograd-inl.h), and pools it in
-// registers: 56 K FLOPs a window of one channel, (32 C + 24) K of several, reads x, writes y and a
+// F(2x2,3x3) on the windows (window_winograd-inl.h), and pools it in registers: 56 K FLOPs a window
+// of one channel, (32 C + 24) K of several, reads x, writes y and a
 // byte per output. Backward needs from the images only G = sum g p, g being the gradient that
 // reaches z at the pool's winners: with it, and S, Q and M of the patches,
 //   dbeta = sum g,  dgamma = inv_std (w . G - mean dbeta)  (no division by gamma, which may be 0)
@@ -21,7 +21,7 @@
 
 namespace protolith::cpu {
 
-/// In the place of a winner's place where the output is 0, so that no gradient passes.
+/// Stands for a winner's place where the output is 0, so that no gradient passes.
 inline constexpr std::uint8_t kNoWinner = 4;
 
 /// y [N,H/2,W/2,K] = 2x2 max-pool of relu(convolution * scale[k] + shift[k]); the winners' places

@@ -29,7 +29,7 @@ class PaddedPlanes {
   }
 
   std::int64_t height, width, channels;
-  std::int64_t pitch;
+  std::int64_t pitch;  ///< floats between rows, a multiple of a line's
 
  private:
   /// The border's left element ends a line of zeros.
@@ -71,11 +71,13 @@ class PixelSquares {
 /// Calls f(range, image, planes) for all images of x, each range's in order, in parallel.
 template <class F>
 void for_padded_images(const float* x, const ConvolutionExtents& e, const F& f) {
+  std::vector<PaddedPlanes> planes;
+  for (int range = 0; range < range_count(e.images, 1); ++range) planes.emplace_back(e);
   parallel_ranges(e.images, 1, [&](std::int64_t begin, std::int64_t end, int range) {
-    PaddedPlanes planes(e);
+    PaddedPlanes& own = planes[static_cast<std::size_t>(range)];
     for (std::int64_t image = begin; image < end; ++image) {
-      planes.fill(x + image * e.height * e.width * e.channels);
-      f(range, image, planes);
+      own.fill(x + image * e.height * e.width * e.channels);
+      f(range, image, own);
     }
   });
 }

@@ -21,12 +21,12 @@ using Tag = hn::ScalableTag<float>;
 using Vector = hn::Vec<Tag>;
 inline constexpr int kLags = PatchSums::kLags;
 
-HWY_INLINE double total(Vector v) {
+HWY_INLINE double lane_sum(Vector v) {
   return static_cast<double>(hn::GetLane(hn::SumOfLanes(Tag(), v)));
 }
 
-/// Rows of one channel, and those of another one, as they are and with zeros at their ends; all
-/// followed by as many zeros as fill a vector, with two zeros before.
+/// Rows of one channel, and those of another one, as they are and with zeros at their ends. Before
+/// a row are two zeros, after it zeros for a vector and two more.
 struct RowPairs {
   const float *row, *other, *inner_other;
   std::int64_t count, width, pitch;
@@ -57,7 +57,7 @@ HWY_INLINE void add_products(const RowPairs& pairs, double* sums) {
       });
     }
   }
-  unrolled<kRows * kLags>([&](auto i) PROTOLITH_LAMBDA { sums[i] += total(acc[i]); });
+  unrolled<kRows * kLags>([&](auto i) PROTOLITH_LAMBDA { sums[i] += lane_sum(acc[i]); });
 }
 
 HWY_INLINE double row_sum(const float* row, std::int64_t pitch, std::int64_t count,
@@ -69,29 +69,29 @@ HWY_INLINE double row_sum(const float* row, std::int64_t pitch, std::int64_t cou
       acc = hn::Add(acc, hn::LoadU(d, row + x));
     }
   }
-  return total(acc);
+  return lane_sum(acc);
 }
 
 /// Adds the products of two channels of an image.
 HWY_INLINE void add_channels(const PaddedPlanes& image, const PatchPlanes& parts, std::int64_t c,
-                             std::int64_t d, double* sums) {
+                             std::int64_t other, double* sums) {
   const PatchSums at(image.channels);
   const auto rows = [&](std::int64_t y, std::int64_t count) PROTOLITH_LAMBDA {
-    return RowPairs{image.row(c, y), image.row(d, y), parts.inner_columns().row(d, y),
-                    count,           image.width,     image.pitch};
+    return RowPairs{image.row(c, y), image.row(other, y), parts.inner_columns().row(other, y),
+                    count,           image.width,         image.pitch};
   };
   const std::int64_t last = image.height - 1;
-  add_products<1>(rows(0, 1), sums + at.row_products(0, c, d));
-  add_products<3>(rows(1, image.height - 2), sums + at.products(c, d));
+  add_products<1>(rows(0, 1), sums + at.row_products(0, c, other));
+  add_products<3>(rows(1, image.height - 2), sums + at.products(c, other));
   double last_row[3 * kLags] = {};
   add_products<3>(rows(last, 1), last_row);
   for (int i = 0; i < 3 * kLags; ++i) {
-    sums[i < kLags ? at.row_products(1, c, d) + i : at.products(c, d) + i] += last_row[i];
+    sums[i < kLags ? at.row_products(1, c, other) + i : at.products(c, other) + i] += last_row[i];
   }
   for (int end = 0; end < 2; ++end) {
-    add_products<1>({parts.column(end, c), parts.column(end, d), parts.inner_column(end, d), 1,
-                     image.height, 0},
-                    sums + at.column_products(end, c, d));
+    add_products<1>({parts.column(end, c), parts.column(end, other), parts.inner_column(end, other),
+                     1, image.height, 0},
+                    sums + at.column_products(end, c, other));
   }
 }
 
@@ -109,12 +109,13 @@ void add_image(const PaddedPlanes& image, const PatchPlanes& parts, double* sums
       sums[at.row_sum(end, c)] += row_sum(inner.row(c, end * last_row), 0, 1, image.width);
       sums[at.column_sum(end, c)] += row_sum(parts.inner_column(end, c), 0, 1, image.height);
     }
-    for (std::int64_t d = 0; d < image.channels; ++d) add_channels(image, parts, c, d, sums);
+    for (std::int64_t other = 0; other < image.channels; ++other)
+      add_channels(image, parts, c, other, sums);
     for (int i = 0; i < 4; ++i) {
       sums[at.corner(i / 2, i % 2, c)] += corner(c, i / 2, i % 2);
-      for (std::int64_t d = 0; d < image.channels; ++d) {
-        sums[at.corner_product(i / 2, i % 2, c, d)] +=
-            corner(c, i / 2, i % 2) * corner(d, i / 2, i % 2);
+      for (std::int64_t other = 0; other < image.channels; ++other) {
+        sums[at.corner_product(i / 2, i % 2, c, other)] +=
+            corner(c, i / 2, i % 2) * corner(other, i / 2, i % 2);
       }
     }
   }
@@ -130,8 +131,8 @@ namespace protolith::cpu {
 namespace {
 HWY_EXPORT(add_image);
 
-/// A tap of a filter. In its middle row it meets all rows of an image, in the others not the first
-/// or not the last one; so for columns.
+/// A tap of a filter. One in the middle row meets all rows of an image, one above it not the last,
+/// one below it not the first; so for columns.
 struct Tap {
   std::int64_t channel, row, column;
 
@@ -179,7 +180,7 @@ class PatchTotal {
 
  private:
   double value(std::int64_t index) const { return sums_[static_cast<std::size_t>(index)]; }
-  /// Of those that a tap meets.
+  /// Calls f(row, column) for the ends of the corners that a tap meets.
   template <class F>
   static void for_corners(const Tap& tap, const F& f) {
     for (int i = 0; i < 4; ++i) {

@@ -2,10 +2,11 @@
 // 9 C inputs that make one output of a convolution w: z = w . p, so that with S = sum p and Q = sum
 // p p^T over all M = N H W patches
 //   mean z = w . S / M,  variance z = w^T (Q / M - S S^T / M^2) w.
-// Q's elements for the taps (r, s) and (r', s') of two channels are sums of products of pixels at
-// the distances r' - r and s' - s, 15 in all, and differ otherwise in whether rows and columns at
-// the image's ends are among them: those are added up apart, and 81 elements made of these sums.
-// In f32 over an image, in double across images. 30 C^2 FLOPs a pixel; x is read once.
+// For two channels, Q's elements for the taps (r, s) and (r', s') are sums of products of pixels
+// r' - r >= 0 rows and s' - s columns apart, 15 distances, and differ otherwise only in whether the
+// rows and columns at the image's ends are among them: those are added up apart, and the channels'
+// 81 elements are put together from these sums. In f32 over an image, in double across images.
+// 30 C^2 + C FLOPs a pixel; x is read once.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +47,7 @@ class FilteredPatches {
   std::vector<double> filter_;
 };
 
-/// Products of each pair of channels at 15 distances, and sums; not those at the ends once more.
+/// Products of each pair of channels at 15 distances, and sums; without what the ends take besides.
 inline Traffic patch_statistics_traffic(const ConvolutionExtents& e) {
   const std::int64_t taps = 9 * e.channels;
   return {4 * e.pixels() * e.channels, 8 * taps * (taps + 1),

@@ -1,6 +1,7 @@
-// What patch_statistics.cpp adds up. A tap of a 3x3 filter meets all pixels of an image but, if it
-// is not in the middle, those of one row or column at an end; so sums over the inner pixels,
-// without the rows and columns at the ends, and over what is at the ends are kept apart.
+// What patch_statistics.cpp adds up. A tap of a 3x3 filter that is not in the middle meets all
+// pixels of an image but those of the row or of the column at one end, or of both; so sums over the
+// inner pixels, without the rows and columns at the ends, and over what is at the ends are kept
+// apart.
 #pragma once
 
 #include <algorithm>
@@ -51,7 +52,7 @@ class PatchSums {
   std::int64_t channels_;
 };
 
-/// One image, and those parts of it over which sums go.
+/// Those parts of an image over which sums go besides its rows.
 class PatchPlanes {
  public:
   explicit PatchPlanes(const ConvolutionExtents& e)

@@ -22,7 +22,7 @@ HWY_INLINE auto takes_lead(V later, V best) {
   return hn::Or(hn::Gt(later, best), hn::IsNaN(later));
 }
 
-/// The places of the winners of one vector of windows, 0..3, as bytes in memory.
+/// The places of the winners of one vector of windows, 0..3, or other bytes in their stead.
 template <class D>
 class WinnerBytes {
   using Bytes = hn::Rebind<std::uint8_t, D>;

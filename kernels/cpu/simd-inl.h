@@ -55,10 +55,13 @@ HWY_INLINE void for_vectors(std::int64_t begin, std::int64_t end, const F& f) {
   for (; i < end; ++i) f(one, i);
 }
 
+/// 32 of them, not 16.
+inline constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64;
+
 /// A loaded vector, to be used several times: without this g++ loads it again for every use.
 template <class V>
 HWY_INLINE V in_register(V v) {
-#if HWY_COMPILER_GCC_ACTUAL && HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+#if HWY_COMPILER_GCC_ACTUAL && HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
   __asm__("" : "+v"(v.raw));
 #endif
   return v;

@@ -42,7 +42,7 @@ class WindowRow {
   std::vector<float> values_;
 };
 
-/// Filters in the domain lie in groups, [K / 16, C, 16 elements, 16], whose distances are
+/// Filters in the domain lie in groups, [K / 16, C, 16 elements, 16], within which distances are
 /// constants.
 inline constexpr std::int64_t kTapPitch = kChannelStep;
 /// Where filter k begins.

@@ -4,8 +4,8 @@
 // Inputs go into the domain a row of windows at a time, vectors along the row, once for all
 // filters; filters are vectors of channels. A window costs, against 36 multiply-adds a channel of
 // direct sums, of one channel 24 (A^T along the rows is in them) and 8 additions; of several 16 a
-// channel and 24 additions. An infinity or a NaN in an input reaches all four outputs of the
-// windows that see it.
+// channel and 24 additions. An infinity or a NaN in an input
+// reaches the outputs whose 3x3 patches see it, and no others; an infinity may become a NaN.
 #if defined(PROTOLITH_KERNELS_CPU_WINDOW_WINOGRAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PROTOLITH_KERNELS_CPU_WINDOW_WINOGRAD_INL_H_
 #undef PROTOLITH_KERNELS_CPU_WINDOW_WINOGRAD_INL_H_
@@ -104,7 +104,7 @@ HWY_INLINE void one_channel_outputs(const float* inputs, const ChannelVector* ta
 
 /// Windows of several channels that are computed together, so that a tap is loaded once for all of
 /// them: their sums and outputs fill most of 32 registers, or of 16.
-inline constexpr int kWindowsTogether = HWY_CAP_GE512 || HWY_ARCH_ARM ? 3 : 1;
+inline constexpr int kWindowsTogether = kManyRegisters ? 3 : 1;
 
 /// Adds column j of A^T m, upper and lower, to the outputs of a window.
 template <class J>

@@ -25,11 +25,7 @@ namespace HWY_NAMESPACE {
 
 inline constexpr std::int64_t kLineFloats = 16;  ///< of a cache line
 inline constexpr int kBlockRows = 6;
-#if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
-inline constexpr int kBlockVectors = 4;
-#else
-inline constexpr int kBlockVectors = 2;
-#endif
+inline constexpr int kBlockVectors = kManyRegisters ? 4 : 2;
 
 /// sums[row][column] (+)= sum over k of a[row * row_stride + k * depth_stride] * b[k][column], for
 /// kRows rows and kVectors vectors of columns. b and sums have `columns` columns. Sends for a cache

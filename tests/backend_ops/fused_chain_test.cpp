@@ -5,6 +5,7 @@
 
 #include "engine/cpu/fused_block.h"
 #include "tests/backend_ops/support.h"
+#include "tests/kernels/first_block_winners.h"
 #include "tests/reference/conv_block.h"
 
 namespace protolith::test {
@@ -59,12 +60,9 @@ reference::Decisions decisions_of(Backend& backend, const ConvBlockForward& forw
     decisions.active.push_back(y <= 0.0 ? 0 : 1);
   }
   if (const auto* first = dynamic_cast<FirstBlockContext*>(forward.context.get())) {
-    for (const std::uint8_t place : download_bytes(backend, first->winner)) {
-      const bool active = decisions.active[decisions.winner.size()] != 0;
-      CHECK(active == (place != cpu::kNoWinner));
-      decisions.winner.push_back(active ? place : 0);
-    }
-    return decisions;
+    const auto taken = first_block_decisions(download_bytes(backend, first->winner));
+    CHECK(taken.active == decisions.active);
+    return taken;
   }
   const auto* block = dynamic_cast<WinogradContext*>(forward.context.get());
   REQUIRE(block != nullptr);

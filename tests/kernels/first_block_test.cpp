@@ -4,6 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
+
+#include "tests/kernels/first_block_winners.h"
 #include "tests/kernels/naive.h"
 #include "tests/reference/conv_block.h"
 
@@ -15,7 +18,8 @@ using reference::Array;
 
 const ConvolutionExtents kCases[] = {{2, 28, 28, 1, 64}, {3, 21, 21, 3, 16}, {1, 2, 2, 1, 16},
                                      {2, 10, 7, 3, 48},  {4, 3, 3, 4, 16},   {2, 5, 40, 2, 32},
-                                     {1, 4, 111, 1, 16}, {1, 5, 194, 3, 16}};
+                                     {2, 2, 9, 2, 16},   {2, 9, 2, 3, 16},   {1, 4, 111, 1, 16},
+                                     {1, 5, 194, 3, 16}};
 
 /// A block run forward and backward by the kernels.
 struct Block {
@@ -60,11 +64,7 @@ struct Block {
   }
   reference::Extents x_extents() const { return {e.images, e.height, e.width, e.channels}; }
   reference::BlockForward reference(bool own_decisions) const {
-    reference::Decisions decisions;
-    for (const std::uint8_t place : winner) {
-      decisions.active.push_back(place == cpu::kNoWinner ? 0 : 1);
-      decisions.winner.push_back(place % cpu::kNoWinner);
-    }
+    const reference::Decisions decisions = first_block_decisions(winner);
     return block_forward(doubles(x), x_extents(), parameters(),
                          own_decisions ? nullptr : &decisions);
   }
@@ -118,6 +118,67 @@ TEST_CASE("first block: statistics, outputs and gradients") {
         CHECK(same(again.dweight, block.dweight));
         CHECK(same(again.dgamma, block.dgamma));
       });
+    });
+  }
+}
+
+/// Element [r,s,c] of the patch around the pixel (y, x) of an image.
+double patch_element(const Floats& images, const ConvolutionExtents& e, std::int64_t image,
+                     std::int64_t y, std::int64_t x, std::int64_t element) {
+  y += element / e.channels / 3 - 1;
+  x += element / e.channels % 3 - 1;
+  if (y < 0 || y >= e.height || x < 0 || x >= e.width) return 0.0;
+  const std::int64_t pixel = (image * e.height + y) * e.width + x;
+  return static_cast<double>(
+      images[static_cast<std::size_t>(pixel * e.channels + element % e.channels)]);
+}
+
+TEST_CASE("patch statistics: every sum and product, exactly, of numbers that do not round") {
+  for (const ConvolutionExtents& e : kCases) {
+    CAPTURE(e.height);
+    CAPTURE(e.width);
+    CAPTURE(e.channels);
+    const Floats x = quarters(e.pixels() * e.channels, 1);
+    const std::int64_t taps = 9 * e.channels;
+    Array sum(static_cast<std::size_t>(taps)), gram(static_cast<std::size_t>(taps * taps));
+    for (std::int64_t pixel = 0; pixel < e.pixels(); ++pixel) {
+      const std::int64_t image = pixel / (e.height * e.width);
+      Array patch;
+      for (std::int64_t i = 0; i < taps; ++i) {
+        patch.push_back(patch_element(x, e, image, pixel / e.width % e.height, pixel % e.width, i));
+      }
+      for (std::size_t i = 0; i < patch.size(); ++i) {
+        sum[i] += patch[i];
+        for (std::size_t j = 0; j < patch.size(); ++j) {
+          gram[i * patch.size() + j] += patch[i] * patch[j];
+        }
+      }
+    }
+    for_each_instruction_set([&] {
+      const cpu::PatchStatistics patches = cpu::patch_statistics(x.data(), e);
+      CHECK(patches.count == static_cast<double>(e.pixels()));
+      CHECK(patches.sum == sum);
+      CHECK(patches.gram == gram);
+    });
+  }
+}
+
+TEST_CASE("first block: an image leaves nothing to the next one") {
+  for (const std::int64_t channels : {1, 3}) {
+    const ConvolutionExtents one{1, 10, 12, channels, 16};
+    ConvolutionExtents two = one;
+    two.images = 2;
+    const std::size_t pixels = static_cast<std::size_t>(one.pixels() * channels);
+    const std::size_t outputs = 5 * 6 * 16;
+    for_each_instruction_set([&] {
+      Block alone(one);
+      alone.run();
+      Floats x(pixels, std::numeric_limits<float>::quiet_NaN());
+      x.insert(x.end(), alone.x.begin(), alone.x.end());
+      Floats y(2 * outputs);
+      cpu::first_block_forward(x.data(), alone.weight.data(), alone.scale.data(),
+                               alone.shift.data(), y.data(), nullptr, two);
+      CHECK(same(Floats(y.begin() + outputs, y.end()), alone.y));
     });
   }
 }

@@ -8,6 +8,7 @@
 #include "engine/optimizer.h"
 #include "models/conv4.h"
 #include "models/protonet.h"
+#include "tests/kernels/first_block_winners.h"
 #include "tests/models/golden.h"
 #include "tests/reference/conv_block.h"
 #include "tests/reference/distance.h"
@@ -84,26 +85,27 @@ class FusedRun {
                                                       .epsilon = 1e-5F,
                                                       .momentum = 0.0F,
                                                       .pool = i < 9});
-      decisions.push_back({winners(*forward.context), {}});
-      for (const double y : to_doubles(*backend_, forward.y)) {
-        decisions.back().active.push_back(y <= 0.0 ? 0 : 1);
-      }
+      decisions.push_back(decisions_of(*forward.context, forward.y));
       x = forward.y;
     }
   }
-  reference::Bytes winners(const ConvBlockContext& context) const {
-    Tensor winner;
+  reference::Bytes bytes(const Tensor& tensor) const {
+    const Tensor host = backend_->to_host(tensor);
+    const auto values = host.host_span<const std::uint8_t>();
+    return {values.begin(), values.end()};
+  }
+  reference::Decisions decisions_of(const ConvBlockContext& context, const Tensor& y) const {
     if (const auto* first = dynamic_cast<const FirstBlockContext*>(&context)) {
-      winner = first->winner;
-    } else {
-      const auto* block = dynamic_cast<const WinogradContext*>(&context);
-      REQUIRE(block != nullptr);
-      winner = block->normalized.winner;
+      return first_block_decisions(bytes(first->winner));
     }
-    if (!winner.defined()) return {};
-    const Tensor host = backend_->to_host(winner);
-    const auto bytes = host.host_span<const std::uint8_t>();
-    return {bytes.begin(), bytes.end()};
+    const auto* block = dynamic_cast<const WinogradContext*>(&context);
+    REQUIRE(block != nullptr);
+    const Tensor& winner = block->normalized.winner;
+    reference::Decisions taken{winner.defined() ? bytes(winner) : reference::Bytes(), {}};
+    for (const double value : to_doubles(*backend_, y)) {
+      taken.active.push_back(value <= 0.0 ? 0 : 1);
+    }
+    return taken;
   }
 
   std::unique_ptr<Backend> backend_;

@@ -23,7 +23,7 @@ struct BlockParameters {
 
 /// Of the shape of the block's output.
 struct Decisions {
-  Bytes winner;  ///< 2 * dy + dx; empty without a pool
+  Bytes winner;  ///< 2 * dy + dx, also where not active; empty without a pool
   Bytes active;  ///< 1 where the output is positive
 };
 
