@@ -131,17 +131,34 @@ std::string points(const Panel& panel, const Series& series) {
   return rows;
 }
 
-/// The rows of one series' intervals: x, y, lower and upper end.
-std::string intervals(const Panel& panel, const Series& series) {
-  std::string rows;
+/// Calls f(i, lower end, upper end) for each interval of a series.
+template <class F>
+void for_intervals(const Panel& panel, const Series& series, const F& f) {
   const double floor = panel.y.logarithmic ? extents_of(panel).y.min : -HUGE_VAL;
   for (std::size_t i = 0; i < series.error.size(); ++i) {
     if (!is_drawable(panel, series, i) || !std::isfinite(series.error[i])) continue;
-    rows +=
-        fmt::format("{} {} {} {}\n", series.x[i], series.y[i],
-                    std::max(series.y[i] - series.error[i], floor), series.y[i] + series.error[i]);
+    f(i, std::max(series.y[i] - series.error[i], floor), series.y[i] + series.error[i]);
   }
+}
+
+/// The rows of one series' intervals: x, y, lower and upper end.
+std::string intervals(const Panel& panel, const Series& series) {
+  std::string rows;
+  for_intervals(panel, series, [&](std::size_t i, double lower, double upper) {
+    rows += fmt::format("{} {} {} {}\n", series.x[i], series.y[i], lower, upper);
+  });
   return rows;
+}
+
+/// What the y axis must hold.
+Extent with_intervals(const Panel& panel, Extent y) {
+  for (const Series& series : panel.series) {
+    for_intervals(panel, series, [&](std::size_t, double lower, double upper) {
+      y.min = std::min(y.min, lower);
+      y.max = std::max(y.max, upper);
+    });
+  }
+  return y;
 }
 
 std::string style_of(const Series& series) {
@@ -263,7 +280,7 @@ std::string panel_commands(const Panel& panel, std::size_t number) {
   }
   const Extents extents = extents_of(panel);
   script += axis_commands('x', panel.x, x_range(panel, extents.x), extents.x);
-  script += axis_commands('y', panel.y, y_range(panel), extents.y);
+  script += axis_commands('y', panel.y, y_range(panel), with_intervals(panel, extents.y));
   script += fmt::format("set key {}\n", panel.key ? "on" : "off");
   script += fmt::format("set style fill transparent solid {} border\n",
                         panel.series.size() > 1 ? 0.35 : 0.6);

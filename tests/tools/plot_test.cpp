@@ -211,6 +211,18 @@ TEST_CASE("tics lie on whole numbers where the values do") {
   CHECK(shows(one_panel({.name = "", .x = {1, 2.25, 3}, .y = {0.1, 0.2, 0.3}}), "1.5"));
 }
 
+TEST_CASE("tics are as far apart as the intervals around points are long") {
+  if (skips()) return;
+  const std::string svg = to_svg(one_panel({.name = "",
+                                            .x = {1, 2},
+                                            .y = {36.21, 36.34},
+                                            .error = {1.2, 1.2},
+                                            .style = SeriesStyle::line_points}));
+  CHECK(contains(svg, ">36</"));
+  CHECK(contains(svg, ">36.5</"));
+  CHECK_FALSE(contains(svg, ">36.2</"));
+}
+
 TEST_CASE("an SVG element has a label and names of its own, and no document around it") {
   if (skips()) return;
   Figure figure = one_panel(line({1, 2}));
