@@ -8,16 +8,20 @@
 
 namespace {
 
-/// Starts the program anew with short waits, once, unless the user has set how threads wait.
-/// After a parallel loop libgomp's threads spin for milliseconds by default: on a machine that has
-/// other work too, every loop then waits for the scheduler to give a spinning thread's core back
-/// (docs/performance.md has figures). libgomp reads the limit before main and has no function for
-/// it. Where starting anew fails, the program just goes on.
+/// Starts the program anew with short waits, once, unless the user has set how threads wait, or
+/// where they run: libgomp has bound this thread to one processor then, which a new start would
+/// inherit. After a parallel loop libgomp's threads spin for milliseconds by default: on a machine
+/// that has other work too, every loop then waits for the scheduler to give a spinning thread's
+/// core back (docs/performance.md has figures). libgomp reads the limit before main and has no
+/// function for it. Where starting anew fails, the program just goes on.
 void limit_spinning(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  for (const char* set :
+       {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"}) {
+    if (std::getenv(set) != nullptr) return;
+  }
   std::error_code failed;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
-  if (failed || setenv("GOMP_SPINCOUNT", "2000", 0) != 0) return;
+  if (failed || setenv("GOMP_SPINCOUNT", "20000", 0) != 0) return;
   execv(program.c_str(), argv);
 }
 

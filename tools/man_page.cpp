@@ -141,9 +141,11 @@ std::string environment() {
                "$XDG_CACHE_HOME/protolith or ~/.cache/protolith.") +
          entry(bold("XDG_CACHE_HOME"), "The folder of caches, where it is an absolute path.") +
          entry(bold("PATH"), "Where gnuplot is looked for, which draws the figures.") +
-         entry(bold("OMP_WAIT_POLICY") + ", " + bold("GOMP_SPINCOUNT"),
-               "How threads wait for each other. Where neither is set the program starts itself "
-               "anew with GOMP_SPINCOUNT=2000: they spin for some 30 microseconds, then sleep.");
+         entry(
+             bold("OMP_WAIT_POLICY") + ", " + bold("GOMP_SPINCOUNT"),
+             "How threads wait for each other. Where neither is set, nor where threads run "
+             "(OMP_PROC_BIND, OMP_PLACES, GOMP_CPU_AFFINITY), the program starts itself anew with "
+             "GOMP_SPINCOUNT=20000: they spin for some 300 microseconds, then sleep.");
 }
 
 std::string files() {

@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/engine/environment.h"
+
 namespace protolith::testing {
 namespace {
 
@@ -112,6 +114,14 @@ TEST_CASE("info --json is one object with version, devices, build and libraries"
   CHECK(info["build"]["cuda"].is_boolean());
   const bool cuda = info["devices"][1]["available"];
   CHECK(contains(run_program("info").output, "not available: ") == !cuda);
+}
+
+TEST_CASE("threads that OpenMP is told to bind get all processors") {
+  const std::string threads = run_program("info").output;
+  const Environment wait("OMP_WAIT_POLICY",
+                         nullptr);  // else the program has no reason to start anew
+  const Environment bind("OMP_PROC_BIND", "true");
+  CHECK(run_program("info").output == threads);
 }
 
 TEST_CASE("verify reports sound and missing data") {
