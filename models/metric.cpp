@@ -91,4 +91,16 @@ std::string to_string(const Metric& metric) {
   throw Error("unknown metric");
 }
 
+std::string title_of(const Metric& metric) {
+  switch (metric.kind) {
+    case MetricKind::sed:
+      return "SED";
+    case MetricKind::lsed:
+      return fmt::format("LSED (s = {}, r = {})", metric.s, metric.r);
+    case MetricKind::temperature:
+      return fmt::format("SED / {}", metric.temperature);
+  }
+  throw Error("unknown metric");
+}
+
 }  // namespace protolith

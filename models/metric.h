@@ -31,4 +31,7 @@ double leaky_distance(double d, const LeakyDistance& leaky);
 /// The shortest text that parse() reads back exactly: "sed", "lsed:0:0.01", "temperature:100".
 std::string to_string(const Metric& metric);
 
+/// As figures call it: "SED", "LSED (s = 0, r = 0.01)", "SED / 100".
+std::string title_of(const Metric& metric);
+
 }  // namespace protolith

@@ -102,19 +102,6 @@ Series bars(const NamedCounts& named, int colour) {
           .colour = colour};
 }
 
-/// "LSED (s = 0, r = 0.01)".
-std::string title_of(const Metric& metric) {
-  switch (metric.kind) {
-    case MetricKind::sed:
-      return "SED";
-    case MetricKind::lsed:
-      return fmt::format("LSED (s = {}, r = {})", metric.s, metric.r);
-    case MetricKind::temperature:
-      return fmt::format("SED / {}", metric.temperature);
-  }
-  throw Error("unknown metric");
-}
-
 }  // namespace
 
 std::vector<RecordCounts> count_records(Backend& backend,

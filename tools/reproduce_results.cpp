@@ -153,7 +153,7 @@ Series epoch_series(const std::string& name, const std::vector<EpochMetrics>& ep
 
 ReproduceResult curve_result(const ReproduceOptions& options,
                              const std::vector<ReproduceStep>& steps) {
-  Figure figure{"Accuracy by epoch, SED and LSED (s = 0, r = 0.01)", 2, {}};
+  Figure figure{"Accuracy by epoch", 2, {}};
   for (const char* title : {"training episodes", "validation episodes"}) {
     figure.panels.push_back({title, {.label = "epoch"}, {.label = "accuracy, %"}, {}});
   }
@@ -163,13 +163,15 @@ ReproduceResult curve_result(const ReproduceOptions& options,
   for (const ReproduceStep& step : steps) {
     if (step.run.empty()) continue;
     const std::string name = step.run.filename() == "sed" ? "SED" : "LSED";
-    const std::vector<EpochMetrics> epochs = RunFolder::open(step.run).read_metrics();
+    const RunFolder run = RunFolder::open(step.run);
+    const std::string title = title_of(run.config().metric);
+    const std::vector<EpochMetrics> epochs = run.read_metrics();
     PROTOLITH_CHECK(!epochs.empty(),
                     "{}: has no epoch to show; give --episodes or a smaller --epoch-episodes, and "
                     "another --out",
                     step.run.string());
-    figure.panels[0].series.push_back(epoch_series(name, epochs, &EpochMetrics::train_accuracy));
-    figure.panels[1].series.push_back(epoch_series(name, epochs, &EpochMetrics::val_accuracy));
+    figure.panels[0].series.push_back(epoch_series(title, epochs, &EpochMetrics::train_accuracy));
+    figure.panels[1].series.push_back(epoch_series(title, epochs, &EpochMetrics::val_accuracy));
     const nlohmann::json trained = read_json_file(step.result);
     result.numbers[step.run.filename().string()] = trained;
     result.text += fmt::format("{:<6} {:>11} {:>18} {:>18}\n", name, number(trained, "best_epoch"),

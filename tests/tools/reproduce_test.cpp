@@ -286,6 +286,7 @@ TEST_CASE("figure 9 is the curves of two runs, and a report") {
   CHECK(contains(result.output, "LSED"));
   const std::string csv = slurp(folder / "fig9/figure9.csv");
   CHECK(std::count(csv.begin(), csv.end(), '\n') == 1 + 2 * 2 * 3);
+  CHECK(contains(csv, "LSED (s = 0, r = 0.01)"));
   for (const char* file : {"figure9.svg", "figure9.png", "report.html"}) {
     CHECK(std::filesystem::exists(folder / "fig9" / file));
   }
