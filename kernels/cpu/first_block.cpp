@@ -278,7 +278,7 @@ void first_block_forward(const float* x, const float* weight, const float* scale
                          const float* shift, float* y, std::uint8_t* winner,
                          const ConvolutionExtents& e) {
   const std::vector<float> filters = window_filters(weight, scale, e);
-  std::vector<WindowRow> rows(static_cast<std::size_t>(range_count(e.images, 1)), WindowRow(e));
+  auto rows = one_per_range<WindowRow>(e);
   const std::int64_t outputs = (e.height / 2) * (e.width / 2) * e.filters;
   const bool streamed = is_streamed(y, e.images * outputs);
   for_padded_images(x, e, [&](int range, std::int64_t image, const PaddedPlanes& planes) {
@@ -294,9 +294,8 @@ void first_block_backward(const FirstBlockBackward& inputs, const PatchStatistic
   const std::int64_t taps = 9 * e.channels;
   const std::int64_t size = (taps + 1) * e.filters;
   RangeSums sums(e.images, size);
-  const auto ranges = static_cast<std::size_t>(range_count(e.images, 1));
-  std::vector<PixelSquares> squares(ranges, PixelSquares(e));
-  std::vector<float> image_sums(ranges * static_cast<std::size_t>(size));
+  auto squares = one_per_range<PixelSquares>(e);
+  std::vector<float> image_sums(squares.size() * static_cast<std::size_t>(size));
   for_padded_images(inputs.x, e, [&](int range, std::int64_t image, const PaddedPlanes& planes) {
     PixelSquares& own = squares[static_cast<std::size_t>(range)];
     own.fill(planes);

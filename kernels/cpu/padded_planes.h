@@ -68,11 +68,18 @@ class PixelSquares {
   std::vector<float> values_;
 };
 
+/// A T(e) for every range of for_padded_images().
+template <class T>
+std::vector<T> one_per_range(const ConvolutionExtents& e) {
+  std::vector<T> all;
+  for (int range = 0; range < range_count(e.images, 1); ++range) all.emplace_back(e);
+  return all;
+}
+
 /// Calls f(range, image, planes) for all images of x, each range's in order, in parallel.
 template <class F>
 void for_padded_images(const float* x, const ConvolutionExtents& e, const F& f) {
-  std::vector<PaddedPlanes> planes;
-  for (int range = 0; range < range_count(e.images, 1); ++range) planes.emplace_back(e);
+  auto planes = one_per_range<PaddedPlanes>(e);
   parallel_ranges(e.images, 1, [&](std::int64_t begin, std::int64_t end, int range) {
     PaddedPlanes& own = planes[static_cast<std::size_t>(range)];
     for (std::int64_t image = begin; image < end; ++image) {

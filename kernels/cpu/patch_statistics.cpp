@@ -109,8 +109,9 @@ void add_image(const PaddedPlanes& image, const PatchPlanes& parts, double* sums
       sums[at.row_sum(end, c)] += row_sum(inner.row(c, end * last_row), 0, 1, image.width);
       sums[at.column_sum(end, c)] += row_sum(parts.inner_column(end, c), 0, 1, image.height);
     }
-    for (std::int64_t other = 0; other < image.channels; ++other)
+    for (std::int64_t other = 0; other < image.channels; ++other) {
       add_channels(image, parts, c, other, sums);
+    }
     for (int i = 0; i < 4; ++i) {
       sums[at.corner(i / 2, i % 2, c)] += corner(c, i / 2, i % 2);
       for (std::int64_t other = 0; other < image.channels; ++other) {
@@ -195,8 +196,7 @@ class PatchTotal {
 
 PatchStatistics patch_statistics(const float* x, const ConvolutionExtents& e) {
   RangeSums sums(e.images, PatchSums(e.channels).size());
-  std::vector<PatchPlanes> parts;
-  for (int range = 0; range < range_count(e.images, 1); ++range) parts.emplace_back(e);
+  auto parts = one_per_range<PatchPlanes>(e);
   for_padded_images(x, e, [&](int range, std::int64_t, const PaddedPlanes& image) {
     PatchPlanes& own = parts[static_cast<std::size_t>(range)];
     own.fill(image);
