@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 
 #include "engine/file.h"
 #include "tools/command.h"
@@ -155,11 +154,10 @@ bool is_own(const ModelSource& candidate, const Config& config, const EvalFlags&
   if (!candidate.is_run || (!flags.bn_eval.empty() && flags.bn_eval != candidate.config.bn_eval)) {
     return false;
   }
-  static const std::set<std::string> kOwn{"data",       "image_size",  "image_mode", "split_shares",
-                                          "split_seed", "split_lists", "seed"};
   const std::vector<std::string> differing = differing_keys(config, candidate.config);
-  return std::none_of(differing.begin(), differing.end(),
-                      [](const std::string& key) { return kOwn.contains(key); });
+  return std::none_of(differing.begin(), differing.end(), [](const std::string& key) {
+    return key == "data" || key == "seed" || find_option(key)->for_folders;
+  });
 }
 
 /// Leaves the result in the run's folder, where reports find it. A folder that cannot be written
@@ -197,6 +195,7 @@ int eval(const EvalFlags& flags) {
                         "{} is a checkpoint, which does not know where its data lies; say so with "
                         "--data, for example --data omniglot:FOLDER",
                         flags.model);
+  check_folder_flags(config.data, given);
   const EpisodeConfig episodes = episodes_of(config, flags);
   const Dataset dataset = open_data(config, flags.output.quiet);
   check_images(first, dataset);

@@ -165,6 +165,7 @@ ConfigOption split_shares_option() {
 void add_folder_options(std::vector<ConfigOption>& options) {
   const auto group = OptionGroup::data;
   constexpr std::int64_t kMaxSide = 1024;
+  const std::size_t first = options.size();
   options.push_back(integer(
       "image_size", group, [](auto& c) -> auto& { return c.folder.image_size; }, 1, kMaxSide,
       "folder: images become squares of so many pixels, scaled and cut"));
@@ -179,6 +180,7 @@ void add_folder_options(std::vector<ConfigOption>& options) {
                      "folder: train.txt, val.txt, test.txt with a class a line, not split_shares",
                      [](const Config& c) { return c.folder.split_lists; },
                      [](Config& c, const std::string& text) { c.folder.split_lists = text; }});
+  for (std::size_t i = first; i < options.size(); ++i) options[i].for_folders = true;
 }
 
 /// The kind of a metric and those of its numbers that the text gives: `lsed` keeps s and r as the

@@ -30,17 +30,6 @@ bool is_utf8(const std::string& text) {
   }
 }
 
-/// A flag that says how to read folders of images would have no effect on other data.
-void check_folder_flags(const Config& config, const Assignments& flags) {
-  if (config.data.starts_with("folder:")) return;
-  for (const Assignment& flag : flags) {
-    const std::string& key = flag.option->key;
-    const bool of_folders = key.starts_with("image_") || key.starts_with("split_");
-    PROTOLITH_CHECK_USAGE(!of_folders, "{} has no effect with data {}; add --data folder:PATH",
-                          flag.origin, config.data);
-  }
-}
-
 /// A flag that refines another metric than the one in use would have no effect.
 void check_refinements(const Config& config, const Assignments& flags) {
   for (const Assignment& flag : flags) {
@@ -127,7 +116,7 @@ Config resolve_config(const Assignments& file, const Assignments& flags) {
   Config config = preset_config(preset_of(flags, file_preset));
   apply(config, file);
   config = with_flags(std::move(config), flags);
-  check_folder_flags(config, flags);
+  check_folder_flags(config.data, flags);
   return config;
 }
 
@@ -139,6 +128,15 @@ Config override_config(Config base, const Assignments& flags) {
                           flag.option->flag());
   }
   return with_flags(std::move(base), flags);
+}
+
+void check_folder_flags(const std::string& data, const Assignments& flags) {
+  if (data.starts_with("folder:")) return;
+  for (const Assignment& flag : flags) {
+    PROTOLITH_CHECK_USAGE(!flag.option->for_folders,
+                          "{} has no effect with data {}, only with folder:PATH", flag.origin,
+                          data);
+  }
 }
 
 std::vector<std::string> differing_keys(const Config& a, const Config& b) {

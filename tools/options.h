@@ -34,6 +34,7 @@ struct ConfigOption {
   std::function<void(Config&, const std::string&)> set;
   /// False for what a command sets by a flag of its own, such as train's --trainval RUN.
   bool has_flag = true;
+  bool for_folders = false;  ///< says how to read folders of images, and nothing of other data
 
   std::string flag() const;
 };
@@ -64,6 +65,9 @@ Config resolve_config(const Assignments& file, const Assignments& flags);
 /// `base`, a run's own configuration, with `flags` over it. Throws UsageError when they name a
 /// preset, which would change no value but its name, or refine a metric that is not in use.
 Config override_config(Config base, const Assignments& flags);
+
+/// Throws UsageError when `flags` say how to read folders of images and `data` is none.
+void check_folder_flags(const std::string& data, const Assignments& flags);
 
 /// The keys whose values differ.
 std::vector<std::string> differing_keys(const Config& a, const Config& b);

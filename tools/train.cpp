@@ -23,6 +23,13 @@ struct TrainFlags {
   std::string out, resume, trainval;
 };
 
+/// A run's own configuration with flags over it.
+Config continued(const Config& own, const ConfigFlags& flags) {
+  Config config = flags.over(own);
+  check_folder_flags(config.data, flags.given());
+  return config;
+}
+
 /// The configuration of a retraining on train + val: as many epochs as the run's best one took,
 /// plus its patience, as the reference implementation of Prototypical Networks does.
 Config trainval_config(const TrainFlags& flags) {
@@ -42,7 +49,7 @@ Config trainval_config(const TrainFlags& flags) {
   config.trainval = true;
   config.max_epochs = state.best_epoch + config.patience;
   config.train.episodes = config.max_epochs * config.epoch_episodes;
-  return flags.config.over(config);
+  return continued(config, flags.config);
 }
 
 Config configuration(const TrainFlags& flags) {
@@ -54,7 +61,7 @@ Config configuration(const TrainFlags& flags) {
                         "config.toml");
   if (!flags.trainval.empty()) return trainval_config(flags);
   PROTOLITH_CHECK_USAGE(flags.out.empty(), "--resume continues in its own folder; drop --out");
-  return flags.config.over(RunFolder::open(flags.resume).config());
+  return continued(RunFolder::open(flags.resume).config(), flags.config);
 }
 
 /// A path as a word of a command line, which must not look like an option.

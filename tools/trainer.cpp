@@ -78,10 +78,9 @@ std::int64_t episode_limit(const Config& config) {
 std::string run_identity(const Config& config, const Dataset& dataset) {
   // Where it runs, how long, and what is tested afterwards do not change the trained numbers.
   static const std::set<std::string> kFree{
-      "image_size",      "image_mode", "split_shares",  "split_seed", "split_lists",
-      "preset",          "data",       "episodes",      "patience",   "max_epochs",
-      "histogram_every", "test_way",   "test_shot",     "test_query", "test_episodes",
-      "device",          "threads",    "deterministic", "graph"};
+      "preset",          "data",     "episodes",      "patience",   "max_epochs",
+      "histogram_every", "test_way", "test_shot",     "test_query", "test_episodes",
+      "device",          "threads",  "deterministic", "graph"};
   std::string identity = fmt::format("data = {} {} {:016x}", dataset.kind, dataset.preprocessing,
                                      dataset.content_hash);
   // Its images' content and preparation is in the line above.
@@ -89,7 +88,8 @@ std::string run_identity(const Config& config, const Dataset& dataset) {
   if (!split.empty()) identity += "\n" + split;
   const nlohmann::json settings = to_json(config);
   for (const auto& [key, value] : settings.items()) {
-    if (!kFree.contains(key)) identity += fmt::format("\n{} = {}", key, value.dump());
+    if (!kFree.contains(key) && !find_option(key)->for_folders)
+      identity += fmt::format("\n{} = {}", key, value.dump());
   }
   return identity;
 }

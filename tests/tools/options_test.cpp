@@ -223,7 +223,7 @@ TEST_CASE("a flag that would have no effect on the metric in use is refused") {
 
 TEST_CASE("a flag for folders of images is refused with other data") {
   CHECK(contains(usage_error({}, {assign("image_size", "20")}),
-                 "--image-size 20 has no effect with data synthetic; add --data folder:PATH"));
+                 "--image-size 20 has no effect with data synthetic, only with folder:PATH"));
   for (const auto& [key, value] :
        std::map<std::string, std::string>{{"image_mode", "grey"},
                                           {"split_seed", "3"},

@@ -62,6 +62,7 @@ TEST_CASE("wrong usage ends with 2, names what is wrong on stderr and prints no 
       {"train --data mnist", "--data mnist: "},
       {"verify", "data is required"},
       {"verify mnist:x", "mnist"},
+      {"verify synthetic --split-seed 3", "--split-seed 3 has no effect with data synthetic"},
       {"--json info",
        "unexpected argument '--json'; it goes after the command: protolith info --json"},
       {"train --resume ''", "--resume: its value is empty"},
