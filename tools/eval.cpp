@@ -179,23 +179,22 @@ int eval(const EvalFlags& flags) {
       flags.bn_eval.empty() || flags.bn_eval == "running" || flags.bn_eval == "episode",
       "--bn-eval {}: must be running or episode", flags.bn_eval);
   const InterruptGuard interrupt;
-  const Config defaults;
-  const std::unique_ptr<Backend> backend =
-      open_backend(flags.config.over(defaults), flags.output.quiet);
+  const Assignments given = flags.config.given();
+  Config device;  // no model's configuration yet, of which data flags may be part
+  apply(device, given);
+  const std::unique_ptr<Backend> backend = open_backend(device, flags.output.quiet);
   // Every model first: a typing error must not cost an evaluation.
   ModelSource first = open_model(*backend, flags.model);
   std::optional<ModelSource> second;
   if (!flags.compare.empty()) second = open_model(*backend, flags.compare);
 
-  const Config config = flags.config.over(first.config);
-  const Assignments given = flags.config.given();
   const bool names_data = std::any_of(given.begin(), given.end(),
                                       [](const Assignment& a) { return a.option->key == "data"; });
   PROTOLITH_CHECK_USAGE(first.is_run || names_data,
                         "{} is a checkpoint, which does not know where its data lies; say so with "
                         "--data, for example --data omniglot:FOLDER",
                         flags.model);
-  check_folder_flags(config.data, given);
+  const Config config = flags.config.over(first.config);
   const EpisodeConfig episodes = episodes_of(config, flags);
   const Dataset dataset = open_data(config, flags.output.quiet);
   check_images(first, dataset);

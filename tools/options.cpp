@@ -30,6 +30,16 @@ bool is_utf8(const std::string& text) {
   }
 }
 
+/// A flag that says how to read folders of images would have no effect on other data.
+void check_folder_flags(const std::string& data, const Assignments& flags) {
+  if (data.starts_with("folder:")) return;
+  for (const Assignment& flag : flags) {
+    PROTOLITH_CHECK_USAGE(!flag.option->for_folders,
+                          "{} has no effect with data {}, only with folder:PATH", flag.origin,
+                          data);
+  }
+}
+
 /// A flag that refines another metric than the one in use would have no effect.
 void check_refinements(const Config& config, const Assignments& flags) {
   for (const Assignment& flag : flags) {
@@ -46,6 +56,7 @@ void check_refinements(const Config& config, const Assignments& flags) {
 Config with_flags(Config base, const Assignments& flags) {
   apply(base, flags);
   check_refinements(base, flags);
+  check_folder_flags(base.data, flags);
   return base;
 }
 
@@ -115,9 +126,7 @@ Config resolve_config(const Assignments& file, const Assignments& flags) {
   const std::string file_preset = preset_of(file, Config{}.preset);
   Config config = preset_config(preset_of(flags, file_preset));
   apply(config, file);
-  config = with_flags(std::move(config), flags);
-  check_folder_flags(config.data, flags);
-  return config;
+  return with_flags(std::move(config), flags);
 }
 
 Config override_config(Config base, const Assignments& flags) {
@@ -128,15 +137,6 @@ Config override_config(Config base, const Assignments& flags) {
                           flag.option->flag());
   }
   return with_flags(std::move(base), flags);
-}
-
-void check_folder_flags(const std::string& data, const Assignments& flags) {
-  if (data.starts_with("folder:")) return;
-  for (const Assignment& flag : flags) {
-    PROTOLITH_CHECK_USAGE(!flag.option->for_folders,
-                          "{} has no effect with data {}, only with folder:PATH", flag.origin,
-                          data);
-  }
 }
 
 std::vector<std::string> differing_keys(const Config& a, const Config& b) {

@@ -63,11 +63,9 @@ void apply(Config& config, const Assignments& assignments);
 Config resolve_config(const Assignments& file, const Assignments& flags);
 
 /// `base`, a run's own configuration, with `flags` over it. Throws UsageError when they name a
-/// preset, which would change no value but its name, or refine a metric that is not in use.
+/// preset, which would change no value but its name, or refine a metric, or say how to read data,
+/// that is not in use.
 Config override_config(Config base, const Assignments& flags);
-
-/// Throws UsageError when `flags` say how to read folders of images and `data` is none.
-void check_folder_flags(const std::string& data, const Assignments& flags);
 
 /// The keys whose values differ.
 std::vector<std::string> differing_keys(const Config& a, const Config& b);

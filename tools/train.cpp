@@ -23,13 +23,6 @@ struct TrainFlags {
   std::string out, resume, trainval;
 };
 
-/// A run's own configuration with flags over it.
-Config continued(const Config& own, const ConfigFlags& flags) {
-  Config config = flags.over(own);
-  check_folder_flags(config.data, flags.given());
-  return config;
-}
-
 /// The configuration of a retraining on train + val: as many epochs as the run's best one took,
 /// plus its patience, as the reference implementation of Prototypical Networks does.
 Config trainval_config(const TrainFlags& flags) {
@@ -49,7 +42,7 @@ Config trainval_config(const TrainFlags& flags) {
   config.trainval = true;
   config.max_epochs = state.best_epoch + config.patience;
   config.train.episodes = config.max_epochs * config.epoch_episodes;
-  return continued(config, flags.config);
+  return flags.config.over(config);
 }
 
 Config configuration(const TrainFlags& flags) {
@@ -61,7 +54,7 @@ Config configuration(const TrainFlags& flags) {
                         "config.toml");
   if (!flags.trainval.empty()) return trainval_config(flags);
   PROTOLITH_CHECK_USAGE(flags.out.empty(), "--resume continues in its own folder; drop --out");
-  return continued(RunFolder::open(flags.resume).config(), flags.config);
+  return flags.config.over(RunFolder::open(flags.resume).config());
 }
 
 /// A path as a word of a command line, which must not look like an option.

@@ -88,8 +88,8 @@ std::string run_identity(const Config& config, const Dataset& dataset) {
   if (!split.empty()) identity += "\n" + split;
   const nlohmann::json settings = to_json(config);
   for (const auto& [key, value] : settings.items()) {
-    if (!kFree.contains(key) && !find_option(key)->for_folders)
-      identity += fmt::format("\n{} = {}", key, value.dump());
+    if (kFree.contains(key) || find_option(key)->for_folders) continue;
+    identity += fmt::format("\n{} = {}", key, value.dump());
   }
   return identity;
 }

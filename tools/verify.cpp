@@ -59,8 +59,9 @@ void print_report(const VerifyReport& report) {
 }
 
 int verify(const VerifyFlags& flags) {
-  const FolderOptions folder = flags.config.over(Config{}).folder;
-  check_folder_flags(flags.spec, flags.config.given());
+  Config base;
+  base.data = flags.spec;
+  const FolderOptions folder = flags.config.over(base).folder;
   const VerifyReport report = verify_dataset(flags.spec, data_options(folder, flags.output.quiet));
   if (flags.output.json) {
     print_json(report_json(report));
