@@ -431,8 +431,8 @@ void add_winograd(KernelList& list) {
              const std::int64_t k = s[0], c = s[1];
              const float* const gradients = filter_planes(d, k, c);
              float* const dweight = d.zeros(9 * k * c);
-             return {cpu::winograd_filter_gradient_traffic(1, k, c),
-                     [=] { cpu::winograd_filter_gradient(gradients, 1, {}, dweight, k, c); }};
+             return {cpu::winograd_filter_gradient_traffic(k, c),
+                     [=] { cpu::winograd_filter_gradient(gradients, {}, dweight, k, c); }};
            });
   list.family("winograd_forward");
   list.add("winograd_forward", Domain::block, [](KernelData& d, Sizes s) -> PreparedKernel {

@@ -195,6 +195,12 @@ HWY_EXPORT(reduce_rows);
 HWY_EXPORT(data_rows);
 HWY_EXPORT(pool_data_bands);
 
+template <class F>
+void share_rows(std::int64_t rows, std::int64_t row_elements, const F& f) {
+  const std::int64_t minimum = rows_per_range(row_elements);
+  parallel_parts({rows, minimum, minimum}, f);
+}
+
 std::int64_t row_count(const ImageExtents& e) {
   return e.images * e.height * e.width;
 }
@@ -212,20 +218,19 @@ void reduce(const float* x, const float* y, const float* dy, const float* mean,
 
 void affine_relu_forward(const float* x, const float* scale, const float* shift, float* y,
                          ImageExtents extents) {
-  const auto forward = [&](std::int64_t begin, std::int64_t end, int) {
+  const auto forward = [&](std::int64_t begin, std::int64_t end, int, int) {
     HWY_DYNAMIC_DISPATCH(forward_rows)(x, scale, shift, y, begin, end, extents.channels);
   };
-  parallel_ranges(row_count(extents), rows_per_range(extents.channels), forward);
+  share_rows(row_count(extents), extents.channels, forward);
 }
 
 void affine_relu_pool_forward(const float* x, const float* scale, const float* shift, float* y,
                               std::uint8_t* winner, float* selected, ImageExtents extents) {
-  const auto forward = [&](std::int64_t begin, std::int64_t end, int) {
+  const auto forward = [&](std::int64_t begin, std::int64_t end, int, int) {
     HWY_DYNAMIC_DISPATCH(pool_forward_rows)
     (x, scale, shift, y, winner, selected, extents, begin, end);
   };
-  parallel_ranges(extents.images * (extents.height / 2),
-                  rows_per_range(2 * extents.width * extents.channels), forward);
+  share_rows(extents.images * (extents.height / 2), 2 * extents.width * extents.channels, forward);
 }
 
 void relu_batch_norm_backward_reduce(const float* x, const float* y, const float* dy,
@@ -241,10 +246,10 @@ void relu_batch_norm_backward_data(const float* x, const float* y, const float* 
   const std::int64_t count = row_count(extents);
   const DataGradientCoefficients k(gamma, inv_std, dgamma, dbeta, rows > 0 ? rows : count,
                                    extents.channels);
-  const auto backward = [&](std::int64_t begin, std::int64_t end, int) {
+  const auto backward = [&](std::int64_t begin, std::int64_t end, int, int) {
     HWY_DYNAMIC_DISPATCH(data_rows)(x, y, dy, mean, k, dx, begin, end, extents.channels);
   };
-  parallel_ranges(count, rows_per_range(extents.channels), backward);
+  share_rows(count, extents.channels, backward);
 }
 
 void pool_relu_batch_norm_backward_reduce(const float* selected, const float* y, const float* dy,
@@ -261,11 +266,11 @@ void pool_relu_batch_norm_backward_data(const float* x, const float* y, const st
                                         std::int64_t rows) {
   const DataGradientCoefficients k(gamma, inv_std, dgamma, dbeta,
                                    rows > 0 ? rows : row_count(extents), extents.channels);
-  const auto backward = [&](std::int64_t begin, std::int64_t end, int) {
+  const auto backward = [&](std::int64_t begin, std::int64_t end, int, int) {
     HWY_DYNAMIC_DISPATCH(pool_data_bands)(x, y, winner, dy, mean, k, dx, extents, begin, end);
   };
-  parallel_ranges(extents.images * ((extents.height + 1) / 2),
-                  rows_per_range(2 * extents.width * extents.channels), backward);
+  share_rows(extents.images * ((extents.height + 1) / 2), 2 * extents.width * extents.channels,
+             backward);
 }
 
 }  // namespace protolith::cpu

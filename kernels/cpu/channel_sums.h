@@ -11,19 +11,20 @@
 
 namespace protolith::cpu {
 
-/// Calls f(begin, end, sums) for ranges of rows, each with its own 2 * channels zeros to add to,
-/// and returns the sums of all ranges, added in the order of the ranges.
+/// Calls f(begin, end, sums) for parts of the rows, each with its own 2 * channels zeros to add to,
+/// and returns the sums of all parts, added in the order of the parts.
 template <class F>
 std::vector<double> channel_sums(std::int64_t rows, std::int64_t channels, F&& f) {
   const std::int64_t minimum = rows_per_range(channels);
   const auto size = static_cast<std::size_t>(2 * channels);
-  const auto ranges = static_cast<std::size_t>(range_count(rows, minimum));
-  std::vector<double> partial(ranges * size, 0.0);
-  parallel_ranges(rows, minimum, [&](std::int64_t begin, std::int64_t end, int range) {
-    f(begin, end, partial.data() + static_cast<std::size_t>(range) * size);
+  const WorkParts parts(rows, minimum, minimum);
+  const auto count = static_cast<std::size_t>(parts.count());
+  std::vector<double> partial(count * size, 0.0);
+  parallel_parts(parts, [&](std::int64_t begin, std::int64_t end, int part, int) {
+    f(begin, end, partial.data() + static_cast<std::size_t>(part) * size);
   });
-  for (std::size_t range = 1; range < ranges; ++range) {
-    for (std::size_t i = 0; i < size; ++i) partial[i] += partial[range * size + i];
+  for (std::size_t part = 1; part < count; ++part) {
+    for (std::size_t i = 0; i < size; ++i) partial[i] += partial[part * size + i];
   }
   partial.resize(size);
   return partial;

@@ -278,12 +278,12 @@ void first_block_forward(const float* x, const float* weight, const float* scale
                          const float* shift, float* y, std::uint8_t* winner,
                          const ConvolutionExtents& e) {
   const std::vector<float> filters = window_filters(weight, scale, e);
-  auto rows = one_per_range<WindowRow>(e);
+  auto rows = one_per_worker<WindowRow>(e);
   const std::int64_t outputs = (e.height / 2) * (e.width / 2) * e.filters;
   const bool streamed = is_streamed(y, e.images * outputs);
-  for_padded_images(x, e, [&](int range, std::int64_t image, const PaddedPlanes& planes) {
+  for_padded_images(x, e, [&](std::int64_t image, const PaddedPlanes& planes, int, int worker) {
     HWY_DYNAMIC_DISPATCH(forward_one)
-    (planes, rows[static_cast<std::size_t>(range)], filters.data(), shift, e.filters,
+    (planes, rows[static_cast<std::size_t>(worker)], filters.data(), shift, e.filters,
      y + image * outputs, winner == nullptr ? nullptr : winner + image * outputs, streamed);
   });
 }
@@ -293,17 +293,18 @@ void first_block_backward(const FirstBlockBackward& inputs, const PatchStatistic
                           const ConvolutionExtents& e) {
   const std::int64_t taps = 9 * e.channels;
   const std::int64_t size = (taps + 1) * e.filters;
-  RangeSums sums(e.images, size);
-  auto squares = one_per_range<PixelSquares>(e);
+  PartSums sums(e, size);
+  auto squares = one_per_worker<PixelSquares>(e);
   std::vector<float> image_sums(squares.size() * static_cast<std::size_t>(size));
-  for_padded_images(inputs.x, e, [&](int range, std::int64_t image, const PaddedPlanes& planes) {
-    PixelSquares& own = squares[static_cast<std::size_t>(range)];
+  const auto add_image = [&](std::int64_t image, const PaddedPlanes& planes, int part, int worker) {
+    PixelSquares& own = squares[static_cast<std::size_t>(worker)];
     own.fill(planes);
-    float* const own_sums = image_sums.data() + range * size;
+    float* const own_sums = image_sums.data() + worker * size;
     HWY_DYNAMIC_DISPATCH(backward_one)(own, inputs, e, image, own_sums);
-    double* const range_sums = sums.range(range);
-    for (std::int64_t i = 0; i < size; ++i) range_sums[i] += static_cast<double>(own_sums[i]);
-  });
+    double* const part_sums = sums.part(part);
+    for (std::int64_t i = 0; i < size; ++i) part_sums[i] += static_cast<double>(own_sums[i]);
+  };
+  for_padded_images(inputs.x, e, add_image);
   const std::vector<double> total = sums.total();
   for (std::int64_t k = 0; k < e.filters; ++k) {
     std::vector<double> g;  // in the filter's order, [3,3,C]

@@ -68,35 +68,40 @@ class PixelSquares {
   std::vector<float> values_;
 };
 
-/// A T(e) for every range of for_padded_images().
+/// How for_padded_images() divides the images.
+inline WorkParts image_parts(const ConvolutionExtents& e) {
+  return {e.images, 1, 1};
+}
+
+/// A T(e) for every worker of for_padded_images().
 template <class T>
-std::vector<T> one_per_range(const ConvolutionExtents& e) {
+std::vector<T> one_per_worker(const ConvolutionExtents& e) {
   std::vector<T> all;
-  for (int range = 0; range < range_count(e.images, 1); ++range) all.emplace_back(e);
+  for (int worker = 0; worker < image_parts(e).workers(); ++worker) all.emplace_back(e);
   return all;
 }
 
-/// Calls f(range, image, planes) for all images of x, each range's in order, in parallel.
+/// Calls f(image, planes, part, worker) for all images of x, each part's in order, in parallel.
 template <class F>
 void for_padded_images(const float* x, const ConvolutionExtents& e, const F& f) {
-  auto planes = one_per_range<PaddedPlanes>(e);
-  parallel_ranges(e.images, 1, [&](std::int64_t begin, std::int64_t end, int range) {
-    PaddedPlanes& own = planes[static_cast<std::size_t>(range)];
+  auto planes = one_per_worker<PaddedPlanes>(e);
+  parallel_parts(image_parts(e), [&](std::int64_t begin, std::int64_t end, int part, int worker) {
+    PaddedPlanes& own = planes[static_cast<std::size_t>(worker)];
     for (std::int64_t image = begin; image < end; ++image) {
       own.fill(x + image * e.height * e.width * e.channels);
-      f(range, image, own);
+      f(image, own, part, worker);
     }
   });
 }
 
-/// Arrays of `size` doubles for every range of for_padded_images(), to be added in their order.
-class RangeSums {
+/// Arrays of `size` doubles for every part of for_padded_images(), to be added in their order.
+class PartSums {
  public:
-  RangeSums(std::int64_t images, std::int64_t size)
+  PartSums(const ConvolutionExtents& e, std::int64_t size)
       : size_(static_cast<std::size_t>(size)),
-        values_(static_cast<std::size_t>(range_count(images, 1)) * size_, 0.0) {}
+        values_(static_cast<std::size_t>(image_parts(e).count()) * size_, 0.0) {}
 
-  double* range(int index) { return values_.data() + static_cast<std::size_t>(index) * size_; }
+  double* part(int index) { return values_.data() + static_cast<std::size_t>(index) * size_; }
   std::vector<double> total() const {
     std::vector<double> sums(size_, 0.0);
     for (std::size_t i = 0; i < values_.size(); ++i) sums[i % size_] += values_[i];

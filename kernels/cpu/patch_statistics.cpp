@@ -195,12 +195,12 @@ class PatchTotal {
 }  // namespace
 
 PatchStatistics patch_statistics(const float* x, const ConvolutionExtents& e) {
-  RangeSums sums(e.images, PatchSums(e.channels).size());
-  auto parts = one_per_range<PatchPlanes>(e);
-  for_padded_images(x, e, [&](int range, std::int64_t, const PaddedPlanes& image) {
-    PatchPlanes& own = parts[static_cast<std::size_t>(range)];
+  PartSums sums(e, PatchSums(e.channels).size());
+  auto planes = one_per_worker<PatchPlanes>(e);
+  for_padded_images(x, e, [&](std::int64_t, const PaddedPlanes& image, int part, int worker) {
+    PatchPlanes& own = planes[static_cast<std::size_t>(worker)];
     own.fill(image);
-    HWY_DYNAMIC_DISPATCH(add_image)(image, own, sums.range(range));
+    HWY_DYNAMIC_DISPATCH(add_image)(image, own, sums.part(part));
   });
   const PatchTotal total(sums.total(), e.channels);
   PatchStatistics patches;

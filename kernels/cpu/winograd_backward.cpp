@@ -1,5 +1,7 @@
 #include "kernels/cpu/winograd_backward.h"
 
+#include <algorithm>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/winograd_backward.cpp"
 #include "hwy/cache_control.h"
@@ -7,6 +9,7 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/channel_sums-inl.h"
 #include "kernels/cpu/channel_sums.h"
+#include "kernels/cpu/grain.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/pool_window-inl.h"
 #include "kernels/cpu/streamed.h"
@@ -21,27 +24,26 @@
 namespace protolith::cpu {
 namespace {
 
-/// Tiles that go through the pass together: enough that reading the filters and adding to their
-/// gradients costs little, few enough that their strips stay in an L2 cache.
-constexpr std::int64_t kBackwardTiles = 24;
-
 /// How the pass divides its work and each thread's memory.
 struct BackwardPlan {
   explicit BackwardPlan(const ConvolutionExtents& e)
       : grid(e),
         channels(e.channels),
         filters(e.filters),
-        block_rows(grid.block_rows(kBackwardTiles)),
+        block_rows(grid.block_rows()),
         input_stride(Strips::stride_for(Strips::input_columns(grid), channels)),
         gradient_stride(Strips::stride_for(Strips::output_columns(grid), filters)) {}
-  /// Of scratch memory for one thread, its filters' gradients not counted.
+  /// Of scratch memory for one thread.
   std::int64_t floats() const {
     return Strips::floats(grid, block_rows, input_stride) +
            Strips::floats(grid, block_rows, gradient_stride) +
            PlaneRow::floats(grid, block_rows, channels) +
-           PlaneRow::floats(grid, block_rows, filters) + 2 * row();
+           PlaneRow::floats(grid, block_rows, filters) + 2 * row() +
+           winograd_filter_elements(filters, channels);
   }
   std::int64_t row() const { return grid.width * channels; }
+  std::int64_t taps() const { return 9 * filters * channels; }
+  WorkParts parts() const { return {grid.images, 1, grid.block_images()}; }
 
   TileGrid grid;
   std::int64_t channels, filters, block_rows, input_stride, gradient_stride;
@@ -58,7 +60,8 @@ struct BackwardMemory {
         gradients(scratch += PlaneRow::floats(plan.grid, plan.block_rows, plan.channels), plan.grid,
                   plan.block_rows, plan.filters),
         zeros(scratch += PlaneRow::floats(plan.grid, plan.block_rows, plan.filters)),
-        outside(scratch += plan.row()) {}
+        outside(scratch += plan.row()),
+        dfilters(scratch += plan.row()) {}
 
   Strips input_strips;  ///< of x, and then of dx in their place
   Strips gradient_strips;
@@ -66,6 +69,7 @@ struct BackwardMemory {
   PlaneRow gradients;  ///< D
   float* zeros;        ///< a row of pixels outside the images
   float* outside;      ///< takes dx of such a row
+  float* dfilters;     ///< [81,K,C] with gaps: of a part of the images
 };
 
 }  // namespace
@@ -184,7 +188,7 @@ struct BackwardTask {
   const DataGradient gradient;
   const ConvolutionExtents& e;
   const BackwardPlan& plan;
-  const BackwardMemory memory;
+  const BackwardMemory& memory;
   const bool streamed;  ///< dx
 };
 
@@ -290,27 +294,20 @@ HWY_INLINE void input_gradients(const BackwardTask& task, const TileRows& block,
   }
 }
 
-/// Images [begin, end): their dx (unless null), and dfilters [81,K,C] of all of them, in the planes
-/// that the grid has.
+/// Images [begin, end): their dx (unless null), and memory.dfilters in the planes that the grid
+/// has.
 void backward_images(const WinogradBackward& in, const DataGradientCoefficients& coefficients,
                      const ConvolutionExtents& e, const BackwardPlan& plan, std::int64_t begin,
-                     std::int64_t end, float* scratch, float* dfilters, float* dx) {
-  const BackwardMemory memory(plan, scratch);
+                     std::int64_t end, const BackwardMemory& memory, float* dx) {
   const BackwardTask task{
       in,     {in.mean, coefficients.factor(), coefficients.slope(), coefficients.offset()},
       e,      plan,
       memory, is_streamed(dx, e.pixels() * e.channels) && is_line_aligned(memory.outside)};
   const std::int64_t stride = winograd_filter_stride(e.filters, e.channels);
   std::fill_n(task.memory.zeros, plan.row(), 0.0F);
-  for (int plane = 0; plane < kPlanes; ++plane) {
-    if (plan.grid.planes().has(plane)) {
-      std::fill_n(dfilters + plane * stride, e.filters * e.channels, 0.0F);
-    }
-  }
-  const std::int64_t last = end * plan.grid.rows.tiles();
-  for (std::int64_t first = begin * plan.grid.rows.tiles(); first < last;
-       first += plan.block_rows) {
-    const TileRows block{first, std::min(first + plan.block_rows, last)};
+  const TileBlocks blocks(plan.grid, begin, end);
+  for (std::int64_t b = 0; b < blocks.count(); ++b) {
+    const TileRows block = blocks[b];
     input_strips(in.x, plan.grid, block, task.memory.zeros, task.memory.input_strips);
     gradient_strips(task, block);
     for (int i = 0; i < plan.grid.rows.points(); ++i) {
@@ -324,8 +321,8 @@ void backward_images(const WinogradBackward& in, const DataGradientCoefficients&
         const std::int64_t tiles = plan.grid.tiles(block, i, j);
         const float* const gradients = task.memory.gradients.plane(j);
         float* const inputs = task.memory.inputs.plane(j);
-        accumulate_outer_products(gradients, e.filters, inputs, e.channels, tiles, dfilters + plane,
-                                  dfilters + next);
+        outer_products(gradients, e.filters, inputs, e.channels, tiles, b > 0,
+                       memory.dfilters + plane, memory.dfilters + next);
         if (dx == nullptr) continue;
         multiply_tiles(gradients, tiles, e.filters, in.filters + plane, in.filters + next,
                        e.channels, inputs);
@@ -349,8 +346,9 @@ HWY_EXPORT(backward_images);
 }  // namespace
 
 std::int64_t winograd_backward_scratch(const ConvolutionExtents& e) {
-  return range_count(e.images, 1) *
-         (BackwardPlan(e).floats() + winograd_filter_elements(e.filters, e.channels));
+  const BackwardPlan plan(e);
+  const WorkParts parts = plan.parts();
+  return parts.workers() * plan.floats() + parts.count() * plan.taps();
 }
 
 void winograd_backward(const WinogradBackward& inputs, float* dweight, float* dx,
@@ -358,15 +356,23 @@ void winograd_backward(const WinogradBackward& inputs, float* dweight, float* dx
   const DataGradientCoefficients coefficients(inputs.gamma, inputs.inv_std, inputs.dgamma,
                                               inputs.dbeta, e.pixels(), e.filters);
   const BackwardPlan plan(e);
-  const int ranges = range_count(e.images, 1);
-  const std::int64_t filters = winograd_filter_elements(e.filters, e.channels);
-  float* const dfilters = scratch + ranges * plan.floats();
-  parallel_ranges(e.images, 1, [&](std::int64_t begin, std::int64_t end, int range) {
+  const WorkParts parts = plan.parts();
+  const std::int64_t taps = plan.taps();
+  float* const part_sums = scratch + parts.workers() * plan.floats();
+  parallel_parts(parts, [&](std::int64_t begin, std::int64_t end, int part, int worker) {
+    const BackwardMemory memory(plan, scratch + worker * plan.floats());
     HWY_DYNAMIC_DISPATCH(backward_images)
-    (inputs, coefficients, e, plan, begin, end, scratch + range * plan.floats(),
-     dfilters + range * filters, dx);
+    (inputs, coefficients, e, plan, begin, end, memory, dx);
+    winograd_filter_gradient(memory.dfilters, plan.grid.planes(), part_sums + part * taps,
+                             e.filters, e.channels);
   });
-  winograd_filter_gradient(dfilters, ranges, plan.grid.planes(), dweight, e.filters, e.channels);
+  const auto add = [&](std::int64_t begin, std::int64_t end, int) {
+    std::copy(part_sums + begin, part_sums + end, dweight + begin);
+    for (int part = 1; part < parts.count(); ++part) {
+      for (std::int64_t i = begin; i < end; ++i) dweight[i] += part_sums[part * taps + i];
+    }
+  };
+  parallel_ranges(taps, rows_per_range(parts.count()), add);
 }
 
 }  // namespace protolith::cpu

@@ -95,23 +95,22 @@ void transform_channel(const float* weight, const float* scale, PlaneExtents pla
                 planes81 + c * filters);
 }
 
-void gradient_of_filter(const float* gradients, std::int64_t parts, PlaneExtents planes,
-                        std::int64_t filters, std::int64_t channels, float* dweight) {
+void filter_gradient(const float* gradients, PlaneExtents planes, float* dweight,
+                     std::int64_t filters, std::int64_t channels) {
   const ChannelTag d;
   const std::int64_t plane = winograd_filter_stride(filters, channels);
-  for (std::int64_t c = 0; c < channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
-    transform_square<FilterAdjoint>(
-        [&](auto i, auto j) PROTOLITH_LAMBDA {
-          if (!planes.has(i, j)) return hn::Zero(d);
-          const float* part = gradients + (i * kMaxPatchSide + j) * plane + c;
-          auto sum = hn::LoadU(d, part);
-          for (std::int64_t p = 1; p < parts; ++p) {
-            sum = hn::Add(sum, hn::LoadU(d, part + p * kPlanes * plane));
-          }
-          return sum;
-        },
-        [&](auto r, auto s, auto v)
-            PROTOLITH_LAMBDA { hn::StoreU(v, d, dweight + (r * 3 + s) * channels + c); });
+  for (std::int64_t k = 0; k < filters; ++k) {
+    for (std::int64_t c = 0; c < channels; c += static_cast<std::int64_t>(hn::Lanes(d))) {
+      const float* const square = gradients + k * channels + c;
+      float* const taps = dweight + k * 9 * channels + c;
+      transform_square<FilterAdjoint>(
+          [&](auto i, auto j) PROTOLITH_LAMBDA {
+            return planes.has(i, j) ? hn::LoadU(d, square + (i * kMaxPatchSide + j) * plane)
+                                    : hn::Zero(d);
+          },
+          [&](auto r, auto s, auto v)
+              PROTOLITH_LAMBDA { hn::StoreU(v, d, taps + (r * 3 + s) * channels); });
+    }
   }
 }
 
@@ -125,7 +124,7 @@ namespace protolith::cpu {
 namespace {
 HWY_EXPORT(transform_filter);
 HWY_EXPORT(transform_channel);
-HWY_EXPORT(gradient_of_filter);
+HWY_EXPORT(filter_gradient);
 }  // namespace
 
 void winograd_transform_filters(const float* weight, const float* scale, PlaneExtents planes,
@@ -133,7 +132,7 @@ void winograd_transform_filters(const float* weight, const float* scale, PlaneEx
                                 std::int64_t channels) {
   const std::int64_t filter_rows = by_filter == nullptr ? 0 : filters;
   const std::int64_t channel_rows = by_channel == nullptr ? 0 : channels;
-  const auto transform = [&](std::int64_t begin, std::int64_t end, int) {
+  const auto transform = [&](std::int64_t begin, std::int64_t end, int, int) {
     for (std::int64_t row = begin; row < std::min(end, filter_rows); ++row) {
       HWY_DYNAMIC_DISPATCH(transform_filter)
       (weight, scale, planes, filters, channels, row, by_filter);
@@ -143,18 +142,13 @@ void winograd_transform_filters(const float* weight, const float* scale, PlaneEx
       (weight, scale, planes, filters, channels, row - filter_rows, by_channel);
     }
   };
-  parallel_ranges(filter_rows + channel_rows, rows_per_range(planes.count() * channels), transform);
+  const std::int64_t minimum = rows_per_range(planes.count() * channels);
+  parallel_parts({filter_rows + channel_rows, minimum, minimum}, transform);
 }
 
-void winograd_filter_gradient(const float* gradients, std::int64_t parts, PlaneExtents planes,
-                              float* dweight, std::int64_t filters, std::int64_t channels) {
-  const auto transform = [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t k = begin; k < end; ++k) {
-      HWY_DYNAMIC_DISPATCH(gradient_of_filter)
-      (gradients + k * channels, parts, planes, filters, channels, dweight + k * 9 * channels);
-    }
-  };
-  parallel_ranges(filters, rows_per_range(planes.count() * channels * parts), transform);
+void winograd_filter_gradient(const float* gradients, PlaneExtents planes, float* dweight,
+                              std::int64_t filters, std::int64_t channels) {
+  HWY_DYNAMIC_DISPATCH(filter_gradient)(gradients, planes, dweight, filters, channels);
 }
 
 }  // namespace protolith::cpu

@@ -3,7 +3,7 @@
 // There are two layouts of the planes, so that the product with either channels or filters in its
 // rows reads memory in order; each is transformed from the taps, whose vectors by filter are
 // gathered, which costs less than turning 81 planes. Each reads 9 K C floats and writes P K C;
-// backward reads P K C per partial sum and writes 9 K C.
+// backward, once for each thread's part of the images, reads P K C and writes 9 K C.
 #pragma once
 
 #include <cstdint>
@@ -31,10 +31,10 @@ void winograd_transform_filters(const float* weight, const float* scale, PlaneEx
                                 float* by_filter, float* by_channel, std::int64_t filters,
                                 std::int64_t channels);
 
-/// dweight [K,3,3,C] from the sum of `parts` gradients [parts,81,K,C] of by_filter, added in order;
-/// those of planes that `planes` has not are 0 and not read.
-void winograd_filter_gradient(const float* gradients, std::int64_t parts, PlaneExtents planes,
-                              float* dweight, std::int64_t filters, std::int64_t channels);
+/// dweight [K,3,3,C] from gradients [81,K,C] of by_filter, with gaps; those of planes that `planes`
+/// has not are 0 and not read. By the calling thread, in whose cache they are.
+void winograd_filter_gradient(const float* gradients, PlaneExtents planes, float* dweight,
+                              std::int64_t filters, std::int64_t channels);
 
 /// A filter's planes are G g G^T, two products of matrices: 9 x 3 by 3 x 3, 9 x 3 by 3 x 9.
 inline constexpr std::int64_t kFilterTransformFlops = 2 * (9 * 3 * 3 + 9 * 3 * 9);
@@ -44,11 +44,9 @@ inline Traffic winograd_transform_filters_traffic(std::int64_t filters, std::int
   const std::int64_t pairs = filters * channels;
   return {36 * pairs, 8 * kPlanes * pairs, 2 * kFilterTransformFlops * pairs, 1};
 }
-inline Traffic winograd_filter_gradient_traffic(std::int64_t parts, std::int64_t filters,
-                                                std::int64_t channels) {
+inline Traffic winograd_filter_gradient_traffic(std::int64_t filters, std::int64_t channels) {
   const std::int64_t pairs = filters * channels;
-  return {4 * kPlanes * parts * pairs, 36 * pairs,
-          (kPlanes * (parts - 1) + kFilterTransformFlops) * pairs, 1};
+  return {4 * kPlanes * pairs, 36 * pairs, kFilterTransformFlops * pairs, 1};
 }
 
 }  // namespace protolith::cpu

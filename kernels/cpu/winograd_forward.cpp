@@ -22,10 +22,6 @@
 namespace protolith::cpu {
 namespace {
 
-/// Tiles that go through the pass together: enough that reading the filters costs little, few
-/// enough that their strips stay in an L2 cache.
-constexpr std::int64_t kForwardTiles = 24;
-
 /// How a pass divides its work and each thread's memory.
 struct ForwardPlan {
   explicit ForwardPlan(const ConvolutionExtents& e) : ForwardPlan(e, TileGrid(e)) {}
@@ -33,7 +29,7 @@ struct ForwardPlan {
       : grid(tiles),
         channels(e.channels),
         filters(e.filters),
-        block_rows(grid.block_rows(kForwardTiles)),
+        block_rows(grid.block_rows()),
         stride(std::max(Strips::stride_for(Strips::input_columns(grid), channels),
                         Strips::stride_for(Strips::output_columns(grid), filters))) {}
   /// Of scratch memory for one thread.
@@ -42,6 +38,7 @@ struct ForwardPlan {
            PlaneRow::floats(grid, block_rows, filters) + row() + 3 * filters;
   }
   std::int64_t row() const { return grid.width * channels; }
+  WorkParts parts() const { return {grid.images, 1, grid.block_images()}; }
 
   TileGrid grid;
   std::int64_t channels, filters, block_rows, stride;
@@ -124,9 +121,9 @@ HWY_INLINE void for_blocks(const ForwardArguments& a, const ForwardMemory& memor
   const TileGrid& grid = a.plan.grid;
   const std::int64_t stride = winograd_filter_stride(a.e.filters, a.e.channels);
   std::fill_n(memory.zeros, a.plan.row(), 0.0F);
-  const std::int64_t last = end * grid.rows.tiles();
-  for (std::int64_t first = begin * grid.rows.tiles(); first < last; first += a.plan.block_rows) {
-    const TileRows block{first, std::min(first + a.plan.block_rows, last)};
+  const TileBlocks blocks(grid, begin, end);
+  for (std::int64_t b = 0; b < blocks.count(); ++b) {
+    const TileRows block = blocks[b];
     input_strips(a.x, grid, block, memory.zeros, memory.input_strips);
     for (int i = 0; i < grid.rows.points(); ++i) {
       strips_to_planes<InputTransform>(memory.input_strips, grid, block, i, memory.inputs);
@@ -319,14 +316,14 @@ ForwardPlan inference_plan(const ConvolutionExtents& e, bool pool) {
 }
 
 std::int64_t scratch_floats(const ForwardPlan& plan) {
-  return range_count(plan.grid.images, 1) * plan.floats();
+  return plan.parts().workers() * plan.floats();
 }
 
-/// Calls f(begin, end, memory, range) for each thread's images.
+/// Calls f(begin, end, memory, part) for the images of each part.
 template <class F>
-void for_ranges(const ForwardPlan& plan, float* scratch, const F& f) {
-  parallel_ranges(plan.grid.images, 1, [&](std::int64_t begin, std::int64_t end, int range) {
-    f(begin, end, ForwardMemory(plan, scratch + range * plan.floats()), range);
+void for_parts(const ForwardPlan& plan, float* scratch, const F& f) {
+  parallel_parts(plan.parts(), [&](std::int64_t begin, std::int64_t end, int part, int worker) {
+    f(begin, end, ForwardMemory(plan, scratch + worker * plan.floats()), part);
   });
 }
 }  // namespace
@@ -343,24 +340,24 @@ void winograd_forward(const float* x, const float* filters, float* y, float* mea
                       const ConvolutionExtents& e, float* scratch) {
   const ForwardArguments arguments{
       x, filters, nullptr, y, e, ForwardPlan(e), is_streamed(y, e.pixels() * e.filters)};
-  const auto ranges = static_cast<std::size_t>(range_count(e.images, 1));
-  std::vector<ChannelMoments> moments(ranges, ChannelMoments(e.filters));
-  for_ranges(arguments.plan, scratch,
-             [&](std::int64_t begin, std::int64_t end, const ForwardMemory& memory, int range) {
-               HWY_DYNAMIC_DISPATCH(training_images)
-               (arguments, memory, begin, end, moments[static_cast<std::size_t>(range)]);
-             });
-  for (std::size_t range = 1; range < ranges; ++range) moments[0].merge(moments[range]);
+  const auto parts = static_cast<std::size_t>(arguments.plan.parts().count());
+  std::vector<ChannelMoments> moments(parts, ChannelMoments(e.filters));
+  for_parts(arguments.plan, scratch,
+            [&](std::int64_t begin, std::int64_t end, const ForwardMemory& memory, int part) {
+              HWY_DYNAMIC_DISPATCH(training_images)
+              (arguments, memory, begin, end, moments[static_cast<std::size_t>(part)]);
+            });
+  for (std::size_t part = 1; part < parts; ++part) moments[0].merge(moments[part]);
   moments[0].store(mean, variance);
 }
 
 void winograd_inference(const float* x, const float* filters, const float* shift, bool pool,
                         float* y, const ConvolutionExtents& e, float* scratch) {
   const ForwardArguments arguments{x, filters, shift, y, e, inference_plan(e, pool), false};
-  for_ranges(arguments.plan, scratch,
-             [&](std::int64_t begin, std::int64_t end, const ForwardMemory& memory, int) {
-               HWY_DYNAMIC_DISPATCH(inference_images)(arguments, memory, pool, begin, end);
-             });
+  for_parts(arguments.plan, scratch,
+            [&](std::int64_t begin, std::int64_t end, const ForwardMemory& memory, int) {
+              HWY_DYNAMIC_DISPATCH(inference_images)(arguments, memory, pool, begin, end);
+            });
 }
 
 }  // namespace protolith::cpu

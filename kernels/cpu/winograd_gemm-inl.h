@@ -102,16 +102,19 @@ HWY_INLINE void multiply_tiles(const float* tiles, std::int64_t rows, std::int64
   });
 }
 
-/// sums [rows, columns] += left [depth, rows]^T * right [depth, columns]. next_sums: those of the
-/// product that comes next.
-HWY_INLINE void accumulate_outer_products(const float* left, std::int64_t rows, const float* right,
-                                          std::int64_t columns, std::int64_t depth, float* sums,
-                                          const float* next_sums) {
+/// sums [rows, columns] = (`add`: +=) left [depth, rows]^T * right [depth, columns]. next_sums:
+/// those of the product that comes next.
+HWY_INLINE void outer_products(const float* left, std::int64_t rows, const float* right,
+                               std::int64_t columns, std::int64_t depth, bool add, float* sums,
+                               const float* next_sums) {
   for_column_blocks(columns, [&](std::int64_t column, auto vectors) PROTOLITH_LAMBDA {
     for_row_blocks(rows, [&](std::int64_t row, auto count) PROTOLITH_LAMBDA {
-      product_block<decltype(count)::value, decltype(vectors)::value, true>(
-          left + row, 1, rows, depth, right + column, columns, sums + row * columns + column,
-          next_sums);
+      constexpr int kRows = decltype(count)::value;
+      constexpr int kVectors = decltype(vectors)::value;
+      const auto product =
+          add ? product_block<kRows, kVectors, true> : product_block<kRows, kVectors, false>;
+      product(left + row, 1, rows, depth, right + column, columns, sums + row * columns + column,
+              next_sums);
       next_sums += depth * kLineFloats;
     });
   });

@@ -28,6 +28,10 @@ struct ConvolutionExtents {
 inline constexpr int kPlanes = kMaxPatchSide * kMaxPatchSide;
 /// About as many FLOPs as a transform takes for each element in Winograd's domain.
 inline constexpr std::int64_t kTransformFlops = 20;
+/// Tiles that go through a pass together: enough that reading the filters, and adding to their
+/// gradients, costs little, few enough that their strips stay in an L2 cache, and a multiple of the
+/// products' rows (winograd_gemm-inl.h).
+inline constexpr std::int64_t kBlockTiles = 30;
 inline constexpr std::int64_t kChannelStep = 16;  ///< channels and filters come in multiples of it
 
 /// The tiles along one axis.
@@ -106,14 +110,37 @@ class TileGrid {
   std::int64_t tiles(const TileRows& block, int i, int j) const {
     return (rows_before(block.end, i) - rows_before(block.first, i)) * columns.with_point(j);
   }
-  /// Rows of tiles in a block of about `tiles` tiles.
-  std::int64_t block_rows(std::int64_t tiles) const {
-    return std::clamp<std::int64_t>(tiles / columns.tiles(), 1, tile_rows());
+  /// Rows of tiles in the largest block: of kBlockTiles tiles, or one row.
+  std::int64_t block_rows() const {
+    return std::clamp<std::int64_t>(kBlockTiles / columns.tiles(), 1, tile_rows());
+  }
+
+  /// About as many whole images as a block holds; fewer are not worth reading the filters for.
+  std::int64_t block_images() const {
+    return std::max<std::int64_t>(kBlockTiles / (rows.tiles() * columns.tiles()), 1);
   }
 
   std::int64_t height, width;  ///< of an image
   std::int64_t images;
   TileAxis rows, columns;
+};
+
+/// The rows of tiles of images [begin, end) in the fewest blocks of at most grid.block_rows(), as
+/// even as they can be.
+class TileBlocks {
+ public:
+  TileBlocks(const TileGrid& grid, std::int64_t begin, std::int64_t end)
+      : first_(begin * grid.rows.tiles()),
+        rows_(end * grid.rows.tiles() - first_),
+        count_((rows_ + grid.block_rows() - 1) / grid.block_rows()) {}
+
+  std::int64_t count() const { return count_; }
+  TileRows operator[](std::int64_t block) const {
+    return {first_ + rows_ * block / count_, first_ + rows_ * (block + 1) / count_};
+  }
+
+ private:
+  std::int64_t first_, rows_, count_;
 };
 
 /// The planes (i, 0 ... 8) of a block for one i, [tiles, channels] each.

@@ -19,7 +19,7 @@ using reference::Array;
 const ConvolutionExtents kCases[] = {{2, 28, 28, 1, 64}, {3, 21, 21, 3, 16}, {1, 2, 2, 1, 16},
                                      {2, 10, 7, 3, 48},  {4, 3, 3, 4, 16},   {2, 5, 40, 2, 32},
                                      {2, 2, 9, 2, 16},   {2, 9, 2, 3, 16},   {1, 4, 111, 1, 16},
-                                     {1, 5, 194, 3, 16}};
+                                     {1, 5, 194, 3, 16}, {24, 6, 6, 3, 16}};
 
 /// A block run forward and backward by the kernels.
 struct Block {

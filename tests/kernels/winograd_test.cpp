@@ -17,10 +17,11 @@ namespace {
 using cpu::ConvolutionExtents;
 using reference::Array;
 
-const ConvolutionExtents kCases[] = {{1, 1, 1, 16, 16},  {3, 3, 3, 48, 16},   {2, 7, 7, 64, 64},
-                                     {2, 10, 5, 16, 48}, {5, 4, 8, 16, 32},   {1, 14, 14, 64, 64},
-                                     {7, 2, 2, 16, 16},  {1, 21, 21, 16, 16}, {1, 28, 28, 16, 16},
-                                     {2, 5, 11, 16, 16}, {2, 9, 6, 32, 16},   {3, 44, 84, 16, 16}};
+const ConvolutionExtents kCases[] = {{1, 1, 1, 16, 16},   {3, 3, 3, 48, 16},   {2, 7, 7, 64, 64},
+                                     {2, 10, 5, 16, 48},  {5, 4, 8, 16, 32},   {1, 14, 14, 64, 64},
+                                     {7, 2, 2, 16, 16},   {1, 21, 21, 16, 16}, {1, 28, 28, 16, 16},
+                                     {2, 5, 11, 16, 16},  {2, 9, 6, 32, 16},   {3, 44, 84, 16, 16},
+                                     {24, 20, 20, 16, 16}};
 
 reference::Convolution reference_shape(const ConvolutionExtents& e) {
   return {{e.images, e.height, e.width, e.channels}, e.filters};
