@@ -352,22 +352,20 @@ TEST_CASE("winograd: the way back through a block") {
       gamma[1] = 1e-30F;
       gamma[2] = -1e-6F;
       for_each_instruction_set([&] {
-        for_each_thread_count([&](int threads) {
+        for_each_thread_count([&](int) {
           const Problem p(e);
           Block block(p, gamma, beta, pool);
           block.backward();
-          if (threads == 1) {
-            const auto want = block.reference(beta);
-            const double products = winograd_tolerance(e, e.channels + e.filters);
-            // Each sum is over the images' pixels, and every term has the error of z in it.
-            const double sums = products + winograd_tolerance(e, e.pixels());
-            CHECK(relative_error(block.dx, want.dx) <= 2.0 * products);
-            CHECK(relative_error(block.dweight, want.dweight) <= 2.0 * sums);
-            CHECK(relative_error(block.dgamma, want.dgamma) <= sums);
-            CHECK(relative_error(block.dbeta, want.dbeta) <= sums);
-            for (std::size_t i = 0; i < 9 * static_cast<std::size_t>(e.channels); ++i) {
-              REQUIRE(block.dweight[i] == 0.0F);
-            }
+          const auto want = block.reference(beta);
+          const double products = winograd_tolerance(e, e.channels + e.filters);
+          // Each sum is over the images' pixels, and every term has the error of z in it.
+          const double sums = products + winograd_tolerance(e, e.pixels());
+          CHECK(relative_error(block.dx, want.dx) <= 2.0 * products);
+          CHECK(relative_error(block.dweight, want.dweight) <= 2.0 * sums);
+          CHECK(relative_error(block.dgamma, want.dgamma) <= sums);
+          CHECK(relative_error(block.dbeta, want.dbeta) <= sums);
+          for (std::size_t i = 0; i < 9 * static_cast<std::size_t>(e.channels); ++i) {
+            REQUIRE(block.dweight[i] == 0.0F);
           }
           Block again(p, gamma, beta, pool);
           again.backward();
