@@ -195,6 +195,7 @@ HWY_EXPORT(reduce_rows);
 HWY_EXPORT(data_rows);
 HWY_EXPORT(pool_data_bands);
 
+/// Calls f(begin, end, part, worker) for parts of rows of `row_elements` elements each.
 template <class F>
 void share_rows(std::int64_t rows, std::int64_t row_elements, const F& f) {
   const std::int64_t minimum = rows_per_range(row_elements);
@@ -209,8 +210,8 @@ void reduce(const float* x, const float* y, const float* dy, const float* mean,
             const float* inv_std, float* dgamma, float* dbeta, std::int64_t rows,
             std::int64_t channels) {
   const std::vector<double> sums =
-      channel_sums(rows, channels, [&](std::int64_t begin, std::int64_t end, double* range_sums) {
-        HWY_DYNAMIC_DISPATCH(reduce_rows)(x, y, dy, mean, begin, end, channels, range_sums);
+      channel_sums(rows, channels, [&](std::int64_t begin, std::int64_t end, double* part_sums) {
+        HWY_DYNAMIC_DISPATCH(reduce_rows)(x, y, dy, mean, begin, end, channels, part_sums);
       });
   store_parameter_gradients(sums, inv_std, dgamma, dbeta);
 }

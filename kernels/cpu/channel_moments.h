@@ -7,7 +7,7 @@
 namespace protolith::cpu {
 
 /// Sums about an estimate of each channel's mean, so that a large mean costs no accuracy; those of
-/// several threads are merged exactly (Chan, Golub & LeVeque 1983).
+/// several parts are merged exactly (Chan, Golub & LeVeque 1983).
 class ChannelMoments {
  public:
   explicit ChannelMoments(std::int64_t channels)
@@ -25,7 +25,7 @@ class ChannelMoments {
       squares_[c] += static_cast<double>(squares[c]);
     }
   }
-  /// Takes in another thread's sums, moved to this one's pivot.
+  /// Takes in another part's sums, moved to this one's pivot.
   void merge(const ChannelMoments& other) {
     for (std::size_t c = 0; c < pivot_.size(); ++c) {
       const double move = other.pivot_[c] - pivot_[c];

@@ -9,7 +9,6 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/padded_planes.h"
-#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/pool_window-inl.h"
 #include "kernels/cpu/simd-inl.h"
 #include "kernels/cpu/streamed.h"

@@ -104,7 +104,9 @@ class PartSums {
   double* part(int index) { return values_.data() + static_cast<std::size_t>(index) * size_; }
   std::vector<double> total() const {
     std::vector<double> sums(size_, 0.0);
-    for (std::size_t i = 0; i < values_.size(); ++i) sums[i % size_] += values_[i];
+    for (std::size_t part = 0; part < values_.size(); part += size_) {
+      for (std::size_t i = 0; i < size_; ++i) sums[i] += values_[part + i];
+    }
     return sums;
   }
 

@@ -32,9 +32,9 @@ void parallel_ranges(std::int64_t count, std::int64_t minimum_per_range, F&& f) 
 }
 
 /// A division of `count` items for threads that are not equally fast, be it by their kind or by
-/// what else their processors do: one share for each, about three quarters of all, and small parts
-/// for those that are done first. What a part holds is fixed, who computes it is not: sums belong
-/// to parts, scratch memory to workers.
+/// what else their processors do: one share for each, and up to a quarter of all in small parts for
+/// those that are done first, where it is enough for one small part a thread. What a part holds is
+/// fixed, who computes it is not: sums belong to parts, scratch memory to workers.
 class WorkParts {
  public:
   /// `minimum`: items that a thread is worth starting for. Small parts hold one or more times
@@ -80,7 +80,7 @@ void parallel_parts(const WorkParts& parts, F&& f) {
   {
 #pragma omp for schedule(static, 1) nowait
     for (int part = 0; part < parts.workers(); ++part) run(part, omp_get_thread_num());
-#pragma omp for schedule(dynamic, 1)
+#pragma omp for schedule(dynamic, 1) nowait
     for (int part = parts.workers(); part < parts.count(); ++part) run(part, omp_get_thread_num());
   }
 }

@@ -3,7 +3,7 @@
 // There are two layouts of the planes, so that the product with either channels or filters in its
 // rows reads memory in order; each is transformed from the taps, whose vectors by filter are
 // gathered, which costs less than turning 81 planes. Each reads 9 K C floats and writes P K C;
-// backward, once for each thread's part of the images, reads P K C and writes 9 K C.
+// backward, once for each part of the images, reads P K C and writes 9 K C.
 #pragma once
 
 #include <cstdint>

@@ -1,17 +1,17 @@
 // A 3x3 convolution with padding 1 by Winograd's F(m x n, 3x3) for tiles of m, n <= 7
 // outputs (winograd_tiles.h), with batch norm's sums or all of {shift, ReLU, 2x2 max-pool} done
 // while its outputs are in registers.
-// A block of about 24 tiles at a time goes through all steps in the cache: inputs -> strips (along
+// A block of up to 30 tiles at a time goes through all steps in the cache: inputs -> strips (along
 // the rows, winograd_strip.h); then for each row of points i the planes (i, j) [tiles, C], one
 // product for each with the filters' plane [C, K], back to a strip; strips -> outputs. Let E
 // be the elements of all tiles in Winograd's domain, (m + 2)(n + 2) each: 1.7 to 2.8 for an output
 // where tiles fit, against 9 products of direct convolution. It computes 2 E C K FLOPs in products
 // and some 20 E (C + K) in transforms; it reads x 1.3 to 1.7 times (mostly from the cache) and
 // writes y once. Nothing reads y again for the batch statistics: they are sums about an estimate of
-// the mean (that of the first row of tiles in each thread's share), in f32 over a block of tiles
-// and in double across blocks, threads in a fixed order. For inference y is written after the pool,
-// a quarter of the size. A NaN or an infinity in x reaches all outputs of the tiles whose patches
-// hold it.
+// the mean (that of the first row of tiles in each part of the images), in f32 over a block of
+// tiles and in double across blocks, parts in a fixed order. For inference y is written after the
+// pool, a quarter of the size. A NaN or an infinity in x reaches all outputs of the tiles whose
+// patches hold it.
 #pragma once
 
 #include <cstdint>

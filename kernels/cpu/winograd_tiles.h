@@ -70,7 +70,6 @@ struct PlaneExtents {
   int rows = kMaxPatchSide, columns = kMaxPatchSide;
 
   bool has(int i, int j) const { return i < rows && j < columns; }
-  bool has(int plane) const { return has(plane / kMaxPatchSide, plane % kMaxPatchSide); }
   int count() const { return rows * columns; }
   /// The plane after (i, j), row by row; after the last one the first.
   int after(int i, int j) const {

@@ -9,8 +9,8 @@ namespace {
 
 using cpu::ImageExtents;
 
-constexpr ImageExtents kShapes[] = {
-    {1, 2, 2, 1}, {2, 3, 2, 3}, {1, 5, 7, 5}, {3, 4, 5, 64}, {4, 21, 16, 65}};
+constexpr ImageExtents kShapes[] = {{1, 2, 2, 1},  {2, 3, 2, 3},    {1, 5, 7, 5},
+                                    {3, 4, 5, 64}, {4, 21, 16, 65}, {8, 32, 33, 65}};
 
 std::int64_t size(const ImageExtents& e) {
   return e.images * e.height * e.width * e.channels;

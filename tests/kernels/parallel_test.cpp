@@ -3,6 +3,7 @@
 #include "kernels/cpu/parallel.h"
 
 #include <doctest/doctest.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <atomic>
@@ -60,11 +61,30 @@ TEST_CASE("parallel: every item goes to one call, and calls at once to different
       auto& own = busy.at(static_cast<std::size_t>(worker));
       if (own.fetch_add(1) != 0 || begin != parts.begin(part)) ++clashes;
       for (std::int64_t i = begin; i < end; ++i) ++items.at(static_cast<std::size_t>(i));
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));  // so that calls meet
       --own;
     });
     CHECK(clashes == 0);
     for (const auto& calls : items) CHECK(calls == 1);
   });
+}
+
+TEST_CASE("parallel: all parts are done where fewer threads come than were asked for") {
+  const int before = omp_get_max_active_levels();
+  omp_set_max_active_levels(1);
+  for_each_thread_count([](int) {
+    std::vector<int> items(500);
+    int strangers = 0;
+#pragma omp parallel num_threads(2)
+#pragma omp single
+    parallel_parts({500, 1, 3}, [&](std::int64_t begin, std::int64_t end, int, int worker) {
+      if (worker != 0) ++strangers;
+      for (std::int64_t i = begin; i < end; ++i) ++items.at(static_cast<std::size_t>(i));
+    });
+    CHECK(strangers == 0);
+    for (const int calls : items) CHECK(calls == 1);
+  });
+  omp_set_max_active_levels(before);
 }
 
 TEST_CASE("parallel: a slow thread leaves the small parts to the others") {

@@ -22,7 +22,7 @@ TEST_CASE("traffic: elements of tiles, one by one") {
     CHECK(grid.elements() == 2 * elements);
     std::int64_t planes = 0;
     for (int plane = 0; plane < kPlanes; ++plane) {
-      planes += grid.planes().has(plane) ? 1 : 0;
+      planes += grid.planes().has(plane / kMaxPatchSide, plane % kMaxPatchSide) ? 1 : 0;
     }
     CHECK(grid.planes().count() == planes);
   }
