@@ -5,7 +5,9 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <vector>
 
 namespace protolith::cpu {
 
@@ -32,8 +34,8 @@ void parallel_ranges(std::int64_t count, std::int64_t minimum_per_range, F&& f) 
 }
 
 /// A division of `count` items for threads that are not equally fast, be it by their kind or by
-/// what else their processors do: one share for each, and up to a quarter of all in small parts for
-/// those that are done first, where it is enough for one small part a thread. What a part holds is
+/// what else their processors do. Each of the workers owns a range of items, whose last quarter or
+/// less is small parts that others may take, where it is enough for one. What a part holds is
 /// fixed, who computes it is not: sums belong to parts, scratch memory to workers.
 class WorkParts {
  public:
@@ -41,47 +43,53 @@ class WorkParts {
   /// `grain` items.
   WorkParts(std::int64_t count, std::int64_t minimum, std::int64_t grain)
       : count_(count), workers_(range_count(count, minimum)) {
-    const std::int64_t grains = count / 4 / grain;  // that may go into small parts
-    const std::int64_t rounds = std::min<std::int64_t>(grains / workers_, kSmallPartsPerWorker);
-    if (workers_ == 1 || rounds == 0) return;
-    small_parts_ = static_cast<int>(rounds) * workers_;
+    const std::int64_t grains = count / workers_ / 4 / grain;  // of an owner in small parts
+    if (workers_ == 1 || grains == 0) return;
+    small_parts_ = static_cast<int>(std::min<std::int64_t>(grains, kSmallParts));
     small_ = grains / small_parts_ * grain;
   }
 
   int workers() const { return workers_; }
-  int count() const { return workers_ + small_parts_; }
+  /// Of each worker: a large one, and the small ones after it.
+  int per_worker() const { return 1 + small_parts_; }
+  int count() const { return workers_ * per_worker(); }
   /// Of part [0, count()], the first item; parts are contiguous.
   std::int64_t begin(int part) const {
-    const std::int64_t own = count_ - small_parts_ * small_;
-    return part < workers_ ? own * part / workers_ : own + (part - workers_) * small_;
+    const int owner = part / per_worker();
+    const int small = part % per_worker();
+    if (small == 0) return range_begin(owner);
+    return range_begin(owner + 1) - (per_worker() - small) * small_;
   }
 
  private:
-  static constexpr std::int64_t kSmallPartsPerWorker = 4;
+  static constexpr std::int64_t kSmallParts = 4;
+
+  std::int64_t range_begin(int owner) const { return count_ * owner / workers_; }
 
   std::int64_t count_;
   std::int64_t small_ = 0;  ///< items of a small part
   int workers_;
-  int small_parts_ = 0;
+  int small_parts_ = 0;  ///< of each worker
 };
 
 /// Calls f(begin, end, part, worker) for each part, in parallel; calls at the same time have
-/// different workers < parts.workers(). `f` must not throw.
+/// different workers < parts.workers(). Workers do what is left of their own parts, whose memory is
+/// near them, before they take others'. `f` must not throw.
 template <class F>
 void parallel_parts(const WorkParts& parts, F&& f) {
-  const auto run = [&](int part, int worker) {
-    f(parts.begin(part), parts.begin(part + 1), part, worker);
-  };
-  if (parts.workers() == 1) {
-    run(0, 0);
-    return;
-  }
-#pragma omp parallel num_threads(parts.workers())
+  const int workers = parts.workers();
+  std::vector<std::atomic<int>> taken(static_cast<std::size_t>(workers));  // of each one's parts
+#pragma omp parallel num_threads(workers) if (workers > 1)
   {
-#pragma omp for schedule(static, 1) nowait
-    for (int part = 0; part < parts.workers(); ++part) run(part, omp_get_thread_num());
-#pragma omp for schedule(dynamic, 1) nowait
-    for (int part = parts.workers(); part < parts.count(); ++part) run(part, omp_get_thread_num());
+    const int worker = omp_get_thread_num();
+    for (int i = 0; i < workers; ++i) {
+      const int owner = (worker + i) % workers;
+      auto& next = taken[static_cast<std::size_t>(owner)];
+      for (int own = next++; own < parts.per_worker(); own = next++) {
+        const int part = owner * parts.per_worker() + own;
+        f(parts.begin(part), parts.begin(part + 1), part, worker);
+      }
+    }
   }
 }
 
