@@ -30,15 +30,12 @@ struct BackwardPlan {
       : grid(e),
         channels(e.channels),
         filters(e.filters),
-        block_rows(grid.block_rows()),
         input_stride(Strips::stride_for(Strips::input_columns(grid), channels)),
         gradient_stride(Strips::stride_for(Strips::output_columns(grid), filters)) {}
   /// Of scratch memory for one thread.
   std::int64_t floats() const {
-    return Strips::floats(grid, block_rows, input_stride) +
-           Strips::floats(grid, block_rows, gradient_stride) +
-           PlaneRow::floats(grid, block_rows, channels) +
-           PlaneRow::floats(grid, block_rows, filters) + 2 * row() +
+    return Strips::floats(grid, input_stride) + Strips::floats(grid, gradient_stride) +
+           PlaneRow::floats(grid, channels) + PlaneRow::floats(grid, filters) + 2 * row() +
            winograd_filter_elements(filters, channels);
   }
   std::int64_t row() const { return grid.width * channels; }
@@ -46,20 +43,19 @@ struct BackwardPlan {
   WorkParts parts() const { return {grid.images, 1, grid.block_images()}; }
 
   TileGrid grid;
-  std::int64_t channels, filters, block_rows, input_stride, gradient_stride;
+  std::int64_t channels, filters, input_stride, gradient_stride;
 };
 
 /// What one thread works with, laid out in its share of the scratch memory.
 struct BackwardMemory {
   BackwardMemory(const BackwardPlan& plan, float* scratch)
       : input_strips(scratch, plan.grid, plan.input_stride, plan.channels),
-        gradient_strips(scratch += Strips::floats(plan.grid, plan.block_rows, plan.input_stride),
-                        plan.grid, plan.gradient_stride, plan.filters),
-        inputs(scratch += Strips::floats(plan.grid, plan.block_rows, plan.gradient_stride),
-               plan.grid, plan.block_rows, plan.channels),
-        gradients(scratch += PlaneRow::floats(plan.grid, plan.block_rows, plan.channels), plan.grid,
-                  plan.block_rows, plan.filters),
-        zeros(scratch += PlaneRow::floats(plan.grid, plan.block_rows, plan.filters)),
+        gradient_strips(scratch += Strips::floats(plan.grid, plan.input_stride), plan.grid,
+                        plan.gradient_stride, plan.filters),
+        inputs(scratch += Strips::floats(plan.grid, plan.gradient_stride), plan.grid,
+               plan.channels),
+        gradients(scratch += PlaneRow::floats(plan.grid, plan.channels), plan.grid, plan.filters),
+        zeros(scratch += PlaneRow::floats(plan.grid, plan.filters)),
         outside(scratch += plan.row()),
         dfilters(scratch += plan.row()) {}
 

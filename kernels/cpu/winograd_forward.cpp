@@ -29,19 +29,18 @@ struct ForwardPlan {
       : grid(tiles),
         channels(e.channels),
         filters(e.filters),
-        block_rows(grid.block_rows()),
         stride(std::max(Strips::stride_for(Strips::input_columns(grid), channels),
                         Strips::stride_for(Strips::output_columns(grid), filters))) {}
   /// Of scratch memory for one thread.
   std::int64_t floats() const {
-    return Strips::floats(grid, block_rows, stride) + PlaneRow::floats(grid, block_rows, channels) +
-           PlaneRow::floats(grid, block_rows, filters) + row() + 3 * filters;
+    return Strips::floats(grid, stride) + PlaneRow::floats(grid, channels) +
+           PlaneRow::floats(grid, filters) + row() + 3 * filters;
   }
   std::int64_t row() const { return grid.width * channels; }
   WorkParts parts() const { return {grid.images, 1, grid.block_images()}; }
 
   TileGrid grid;
-  std::int64_t channels, filters, block_rows, stride;
+  std::int64_t channels, filters, stride;
 };
 
 /// What one thread works with, laid out in its share of the scratch memory.
@@ -49,11 +48,9 @@ struct ForwardMemory {
   ForwardMemory(const ForwardPlan& plan, float* scratch)
       : input_strips(scratch, plan.grid, plan.stride, plan.channels),
         output_strips(scratch, plan.grid, plan.stride, plan.filters),
-        inputs(scratch += Strips::floats(plan.grid, plan.block_rows, plan.stride), plan.grid,
-               plan.block_rows, plan.channels),
-        products(scratch += PlaneRow::floats(plan.grid, plan.block_rows, plan.channels), plan.grid,
-                 plan.block_rows, plan.filters),
-        zeros(scratch += PlaneRow::floats(plan.grid, plan.block_rows, plan.filters)),
+        inputs(scratch += Strips::floats(plan.grid, plan.stride), plan.grid, plan.channels),
+        products(scratch += PlaneRow::floats(plan.grid, plan.channels), plan.grid, plan.filters),
+        zeros(scratch += PlaneRow::floats(plan.grid, plan.filters)),
         sums(scratch += plan.row()) {}
 
   Strips input_strips;

@@ -18,8 +18,9 @@ class Strips {
   static std::int64_t stride_for(std::int64_t columns, std::int64_t channels) {
     return columns * channels + 16;
   }
-  static std::int64_t floats(const TileGrid& grid, std::int64_t block_rows, std::int64_t stride) {
-    return block_rows * grid.rows.points() * stride;
+  /// Of a block's strips.
+  static std::int64_t floats(const TileGrid& grid, std::int64_t stride) {
+    return grid.block_rows() * grid.rows.points() * stride;
   }
   static std::int64_t output_columns(const TileGrid& grid) {
     return grid.columns.start(grid.columns.tiles());

@@ -145,10 +145,10 @@ class TileBlocks {
 /// The planes (i, 0 ... 8) of a block for one i, [tiles, channels] each.
 class PlaneRow {
  public:
-  PlaneRow(float* memory, const TileGrid& grid, std::int64_t block_rows, std::int64_t channels)
-      : memory_(memory), stride_(stride(grid, block_rows, channels)), channels_(channels) {}
-  static std::int64_t floats(const TileGrid& grid, std::int64_t block_rows, std::int64_t channels) {
-    return grid.columns.points() * stride(grid, block_rows, channels);
+  PlaneRow(float* memory, const TileGrid& grid, std::int64_t channels)
+      : memory_(memory), stride_(stride(grid, channels)), channels_(channels) {}
+  static std::int64_t floats(const TileGrid& grid, std::int64_t channels) {
+    return grid.columns.points() * stride(grid, channels);
   }
 
   float* plane(int j) const { return memory_ + j * stride_; }
@@ -156,8 +156,8 @@ class PlaneRow {
 
  private:
   /// A gap keeps the stores of a tile's elements from competing for the same sets of the cache.
-  static std::int64_t stride(const TileGrid& grid, std::int64_t block_rows, std::int64_t channels) {
-    return block_rows * grid.columns.tiles() * channels + 16;
+  static std::int64_t stride(const TileGrid& grid, std::int64_t channels) {
+    return grid.block_rows() * grid.columns.tiles() * channels + 16;
   }
 
   float* memory_;
