@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -182,6 +183,58 @@ std::filesystem::path path_from_environment(const char* variable) {
   return value;
 }
 
+void make_folder_of(const std::filesystem::path& file) {
+  std::error_code error;
+  std::filesystem::create_directories(file.parent_path(), error);
+  PROTOLITH_CHECK(!error, "cannot make the folder {}: {}", file.parent_path().string(),
+                  error.message());
+}
+
+/// Writes all of a cache file, and commits it.
+void write(AtomicFile& out, const CacheKey& key, const Dataset& dataset) {
+  std::string description = describe(key, dataset);
+  Header header;
+  header.description_bytes = description.size();
+  header.description_hash = hash_bytes(description.data(), description.size());
+  header.pixel_offset = (sizeof(header) + description.size() + kPage - 1) / kPage * kPage;
+  header.pixel_bytes = dataset.images.bytes();
+  header.pixel_hash = dataset.content_hash;
+  header.header_hash = hash_of(header);
+  description.resize(static_cast<std::size_t>(header.pixel_offset) - sizeof(header));  // padding
+  out.write(std::as_bytes(std::span(&header, 1)));
+  out.write(std::as_bytes(std::span(description.data(), description.size())));
+  out.write({dataset.images.raw(), dataset.images.bytes()});
+  out.commit();
+}
+
+void warn(const DatasetOptions& options, const std::string& message) {
+  if (options.warn) options.warn(message);
+}
+
+void warn_uncached(const DatasetOptions& options, const Error& error) {
+  warn(options, fmt::format("{}; the decoded images are not cached, so that every start decodes "
+                            "them again (set PROTOLITH_CACHE to a folder that can be written)",
+                            error.what()));
+}
+
+/// The cache file, open for writing, once no other process writes it; null where it cannot be
+/// written.
+std::unique_ptr<AtomicFile> start_cache(const std::filesystem::path& file,
+                                        const DatasetOptions& options) {
+  const auto on_busy = [&] {
+    warn(options, fmt::format("another process is decoding the same images; waiting for it to "
+                              "write {}",
+                              file.string()));
+  };
+  try {
+    make_folder_of(file);
+    return std::make_unique<AtomicFile>(file, on_busy);
+  } catch (const Error& error) {
+    warn_uncached(options, error);
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 std::filesystem::path cache_folder(const DatasetOptions& options) {
@@ -211,24 +264,9 @@ CacheLookup read_cache(const std::filesystem::path& file, const CacheKey& key) {
 }
 
 void write_cache(const std::filesystem::path& file, const CacheKey& key, const Dataset& dataset) {
-  std::error_code error;
-  std::filesystem::create_directories(file.parent_path(), error);
-  PROTOLITH_CHECK(!error, "cannot make the folder {}: {}", file.parent_path().string(),
-                  error.message());
-  std::string description = describe(key, dataset);
-  Header header;
-  header.description_bytes = description.size();
-  header.description_hash = hash_bytes(description.data(), description.size());
-  header.pixel_offset = (sizeof(header) + description.size() + kPage - 1) / kPage * kPage;
-  header.pixel_bytes = dataset.images.bytes();
-  header.pixel_hash = dataset.content_hash;
-  header.header_hash = hash_of(header);
-  description.resize(static_cast<std::size_t>(header.pixel_offset) - sizeof(header));  // padding
+  make_folder_of(file);
   AtomicFile out(file);
-  out.write(std::as_bytes(std::span(&header, 1)));
-  out.write(std::as_bytes(std::span(description.data(), description.size())));
-  out.write({dataset.images.raw(), dataset.images.bytes()});
-  out.commit();
+  write(out, key, dataset);
 }
 
 bool check_pixels(const Dataset& dataset) {
@@ -242,16 +280,16 @@ Dataset open_cached(const CacheKey& key, const DatasetOptions& options,
   const std::filesystem::path file = cache_file(folder, key);
   CacheLookup cached = read_cache(file, key);
   if (cached.dataset) return *std::move(cached.dataset);
+  // Before anything is decoded: of programs that start at once, one decodes for all.
+  const std::unique_ptr<AtomicFile> out = start_cache(file, options);
+  if (out == nullptr) return build();
+  cached = read_cache(file, key);
+  if (cached.dataset) return *std::move(cached.dataset);
   Dataset dataset = build();
   try {
-    write_cache(file, key, dataset);
+    write(*out, key, dataset);
   } catch (const Error& error) {
-    if (options.warn) {
-      options.warn(
-          fmt::format("{}; the decoded images are not cached, so that every start decodes "
-                      "them again (set PROTOLITH_CACHE to a folder that can be written)",
-                      error.what()));
-    }
+    warn_uncached(options, error);
     return dataset;
   }
   // Unlike what was decoded, a mapping is memory that the system may take back when it runs short.

@@ -89,19 +89,30 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
+/// Locks the temporary of `path`, for which see AtomicFile::AtomicFile(). File systems without
+/// locks have to do without this protection.
+void lock(const FileDescriptor& temporary, const std::filesystem::path& path,
+          const std::function<void()>& on_busy, bool& told) {
+  if (flock(temporary.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  PROTOLITH_CHECK(on_busy, "{} is being written by another process; give each run its own folder",
+                  path.string());
+  if (!told) on_busy();
+  told = true;
+  retry([&] { return flock(temporary.get(), LOCK_EX); });
+}
+
 /// The temporary file, empty and locked. A lock rather than a unique name, so that what killed
 /// writers leave does not pile up.
 FileDescriptor open_temporary(const std::filesystem::path& temporary,
-                              const std::filesystem::path& path) {
+                              const std::filesystem::path& path,
+                              const std::function<void()>& on_busy) {
+  bool told = false;
   while (true) {
     // O_NONBLOCK: a pipe of that name must not make us wait.
     constexpr int kFlags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     FileDescriptor file(retry([&] { return open(temporary.c_str(), kFlags, 0666); }));
     if (!file.is_open()) fail("create", temporary);
-    // File systems without locks have to do without this protection.
-    PROTOLITH_CHECK(flock(file.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK,
-                    "{} is being written by another process; give each run its own folder",
-                    path.string());
+    lock(file, path, on_busy, told);
     struct stat opened {};
     struct stat named {};
     if (fstat(file.get(), &opened) != 0) fail("inspect", temporary);
@@ -187,12 +198,13 @@ std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_
   return bytes;
 }
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
+AtomicFile::AtomicFile(std::filesystem::path path, const std::function<void()>& on_busy)
+    : path_(std::move(path)) {
   PROTOLITH_CHECK(path_.has_filename(), "'{}' names no file to write", path_.string());
   struct stat status {};
   if (stat(path_.c_str(), &status) == 0) check_regular(status, path_);
   temporary_ = folder_of(path_) / ("." + path_.filename().string() + ".tmp");
-  file_ = open_temporary(temporary_, path_);
+  file_ = open_temporary(temporary_, path_, on_busy);
 }
 
 AtomicFile::~AtomicFile() {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -59,8 +60,9 @@ std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_
 class AtomicFile {
  public:
   /// Throws Error when the folder is missing or not writable, when `path` is something else than a
-  /// regular file, or when another writer has the same file open.
-  explicit AtomicFile(std::filesystem::path path);
+  /// regular file, or when another writer has the same file open; with `on_busy` that is called
+  /// instead, once, and the other writer waited for, who may have put the file in its place then.
+  explicit AtomicFile(std::filesystem::path path, const std::function<void()>& on_busy = {});
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;

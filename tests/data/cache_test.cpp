@@ -2,11 +2,14 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "data/omniglot.h"
@@ -157,6 +160,41 @@ TEST_CASE("classes that do not fit the images are refused though every checksum 
     CHECK(found.state == State::damaged);
     CHECK(contains(found.reason, "class 'd'"));
   }
+}
+
+TEST_CASE("of two that open the same at once, one decodes and the other waits for it") {
+  const TemporaryFolder folder;
+  std::promise<void> decoding;
+  std::promise<std::string> waiting;
+  std::future<std::string> warned = waiting.get_future();
+  const Dataset expected = small_dataset();
+
+  std::thread other([&] {
+    DatasetOptions options;
+    options.cache_folder = folder.path().string();
+    decoding.get_future().wait();
+    options.warn = [&](const std::string& message) { waiting.set_value(message); };
+    const Dataset opened = open_cached(kKey, options, []() -> Dataset {
+      FAIL_CHECK("decoded twice");
+      return small_dataset();
+    });
+    CHECK(opened.from_cache);
+    check_same(opened, expected);
+  });
+  DatasetOptions options;
+  options.cache_folder = folder.path().string();
+  options.warn = [](const std::string& message) { FAIL_CHECK(message); };
+  const Dataset first = open_cached(kKey, options, [&] {
+    decoding.set_value();
+    const bool waits = warned.wait_for(std::chrono::seconds(60)) == std::future_status::ready;
+    CHECK(waits);
+    if (waits) CHECK(contains(warned.get(), "waiting"));
+    return small_dataset();
+  });
+  other.join();
+  CHECK_FALSE(first.from_cache);
+  check_same(first, expected);
+  CHECK(folder.entries() == 1);
 }
 
 /// A mini Omniglot in a folder of its own, opened through a cache in another.
