@@ -69,7 +69,7 @@ std::string Progress::rate(const ProgressState& state) const {
   const double rate = static_cast<double>(state.done - first_) / seconds;
   std::string text = fmt::format("{:.{}f} {}/s", rate, rate < 1 ? 3 : 1, state.unit);
   if (state.total > state.done) {
-    text += fmt::format(", {}{} left", state.open_ended ? "at most " : "",
+    text += fmt::format(", {}{} left", state.open_ended ? "at least " : "",
                         format_duration(static_cast<double>(state.total - state.done) / rate));
   }
   return text;

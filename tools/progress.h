@@ -15,7 +15,7 @@ struct ProgressState {
   std::optional<double> loss = std::nullopt;
   std::optional<double> accuracy = std::nullopt;  ///< fraction
   const char* unit = "episodes";                  ///< what `done` and `total` count; a literal
-  bool open_ended = false;  ///< `total` is the latest possible end, as where patience may end it
+  bool open_ended = false;  ///< `total` is the earliest end, which a better epoch puts off
 };
 
 /// Progress for people, on stderr: one live line on a terminal, else only whole lines.
@@ -40,7 +40,7 @@ class Progress {
   /// Redraws the live line, at most ten times a second.
   void update(const ProgressState& state);
   /// "4.3 episodes/s, 35 min 00 s left", for the end of a line that stays: the rate since start()
-  /// and what it makes of the rest, "at most" where the end is open. Without what is not known.
+  /// and what it makes of the rest, "at least" where the end is open. Without what is not known.
   std::string rate(const ProgressState& state) const;
   /// A line that stays, such as an epoch's summary. Nothing under --quiet.
   void line(const std::string& text);

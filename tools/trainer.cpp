@@ -267,6 +267,7 @@ void Trainer::finish_epoch(Progress& progress, double seconds) {
                         v.best ? " (best)" : "");
     if (v.best) save_best();
   }
+  const std::string rate = progress.rate(progress_state());  // to an end that `best` has put off
   ++state_.epoch;
   state_.loss_sum = 0;
   state_.accuracy_sum = 0;
@@ -275,17 +276,19 @@ void Trainer::finish_epoch(Progress& progress, double seconds) {
   folder_.append_metrics(line);
   save_last();
   events_.epoch(line);
-  const std::string rate = progress.rate(trained);
   progress.line(rate.empty() ? text : text + "; " + rate);
 }
 
 ProgressState Trainer::progress_state() const {
   const std::int64_t in_epoch = state_.episodes - state_.epoch * config_.epoch_episodes;
+  const std::int64_t limit = episode_limit();
+  const std::int64_t by_patience = state_.best_epoch + config_.patience;  // epochs
+  const bool open_ended = validation_ && by_patience < limit / config_.epoch_episodes;
   return {.done = state_.episodes,
-          .total = episode_limit(),
+          .total = open_ended ? by_patience * config_.epoch_episodes : limit,
           .loss = state_.loss_sum / static_cast<double>(in_epoch),
           .accuracy = state_.accuracy_sum / static_cast<double>(in_epoch),
-          .open_ended = config_.train.episodes == 0};
+          .open_ended = open_ended};
 }
 
 void Trainer::report_unfinished_epoch() {

@@ -57,7 +57,7 @@ TEST_CASE("rate and time left can end a line, on a terminal or not") {
     CHECK(display.progress.rate({.done = 143, .total = 9173}) ==
           "4.3 episodes/s, 35 min 00 s left");
     CHECK(display.progress.rate({.done = 143, .total = 9173, .open_ended = true}) ==
-          "4.3 episodes/s, at most 35 min 00 s left");
+          "4.3 episodes/s, at least 35 min 00 s left");
     CHECK(display.progress.rate({.done = 143}) == "4.3 episodes/s");
     CHECK(display.progress.rate({.done = 200, .total = 200}) == "10.0 episodes/s");  // the end
     CHECK(display.progress.rate({.done = 101, .total = 102}) == "0.100 episodes/s, 10 s left");

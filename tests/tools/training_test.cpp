@@ -52,9 +52,13 @@ struct Run {
     const auto backend = open_backend(config);
     Trainer trainer(*backend, config, glyphs(), folder);
     if (resume) warning = trainer.resume();
-    Progress progress(true);
+    std::ostringstream shown;
+    Progress progress(shown, Progress::Style::plain, [&] {  // an episode takes a second
+      return static_cast<double>(trainer.state().episodes);
+    });
     const Trainer::Outcome outcome = trainer.run(progress, [&] { return stop && stop(trainer); });
     state = trainer.state();
+    shown_lines = shown.str();
     return outcome;
   }
   std::string last() const { return slurp(folder.last_checkpoint()); }
@@ -74,6 +78,7 @@ struct Run {
   Config config;
   RunFolder folder;
   std::string warning;
+  std::string shown_lines;  ///< by the last training
   TrainingState state;
 };
 
@@ -263,6 +268,8 @@ TEST_CASE("patience ends a run, also when it is resumed") {
   Run run(scratch, "run", config);
   run.train(false);
   CHECK(run.state.epoch == run.state.best_epoch + 2);
+  CHECK(contains(run.shown_lines, "epoch 1: 5 episodes"));
+  CHECK(contains(run.shown_lines, "(best); 1.0 episodes/s, at least 10 s left\n"));
   CHECK(run.state.epoch < 50);
   const std::string last = run.last();
   run.train(true);
@@ -272,6 +279,12 @@ TEST_CASE("patience ends a run, also when it is resumed") {
   Run once(scratch, "once", short_run);
   once.train(false);
   CHECK(once.state.episodes == 5);
+  Config known_end = config;
+  known_end.train.episodes = 10;
+  known_end.max_epochs = 4;
+  Run known(scratch, "known", known_end);
+  known.train(false);
+  CHECK(contains(known.shown_lines, "(best); 1.0 episodes/s, 5 s left\n"));
 }
 
 TEST_CASE("fewer episodes than an epoch still leave a validated model") {
