@@ -1,5 +1,6 @@
 #include "tools/reproduce_table.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -14,12 +15,11 @@
 namespace protolith {
 namespace {
 
-/// Test accuracies of Shen & Liu, table 1, by shot: Omniglot 20-way, miniImageNet 5-way.
-struct PaperAccuracy {
-  double sed, lsed;
-};
-const std::map<int, PaperAccuracy> kPaperOmniglot = {{1, {0.9514, 0.9565}}, {5, {0.9854, 0.9870}}};
-const std::map<int, PaperAccuracy> kPaperMini = {{1, {0.4834, 0.5174}}, {5, {0.6794, 0.6839}}};
+/// Shen & Liu, table 1.
+constexpr std::array<PaperAccuracy, 4> kPaper{{{"omniglot", 20, 1, 0.9514, 0.9565},
+                                               {"omniglot", 20, 5, 0.9854, 0.9870},
+                                               {"mini-imagenet", 5, 1, 0.4834, 0.5174},
+                                               {"mini-imagenet", 5, 5, 0.6794, 0.6839}}};
 
 /// A row's means, each with the half width of its interval.
 struct MeanColumn {
@@ -78,6 +78,15 @@ std::string markdown_row(const nlohmann::json& row) {
 }
 
 }  // namespace
+
+std::optional<PaperAccuracy> paper_accuracy(std::string_view kind, int way, int shot) {
+  const auto* const found =
+      std::find_if(kPaper.begin(), kPaper.end(), [&](const PaperAccuracy& paper) {
+        return paper.kind == kind && paper.way == way && paper.shot == shot;
+      });
+  if (found == kPaper.end()) return std::nullopt;
+  return *found;
+}
 
 double number(const nlohmann::json& object, const char* key) {
   const auto found = object.find(key);
@@ -144,16 +153,16 @@ std::string table1_csv(const Table1Rows& rows) {
 
 ReproduceResult table1_result(const ReproduceOptions& options,
                               const std::vector<ReproduceStep>& steps) {
-  const auto& papers = data_kind(options) == "mini-imagenet" ? kPaperMini : kPaperOmniglot;
+  const std::string kind = data_kind(options);
   Table1Rows rows;
   for (const ReproduceStep& step : steps) {
     if (!step.run.empty()) continue;
     nlohmann::json row = read_json_file(step.result);
     if (step.seed) row["seed"] = *step.seed;
-    const auto paper = papers.find(shot_of(row));
-    if (paper != papers.end()) {
-      row["paper_sed"] = paper->second.sed;
-      row["paper_lsed"] = paper->second.lsed;
+    if (const auto paper =
+            paper_accuracy(kind, static_cast<int>(number(row, "way")), shot_of(row))) {
+      row["paper_sed"] = paper->sed;
+      row["paper_lsed"] = paper->lsed;
     }
     rows.push_back(std::move(row));
   }

@@ -2,12 +2,24 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tools/reproduce_results.h"
 
 namespace protolith {
+
+/// Test accuracies of the paper, as shares, of models tested on these episodes of this data set.
+struct PaperAccuracy {
+  std::string_view kind;
+  int way, shot;
+  double sed, lsed;
+};
+
+/// What the paper has of this experiment; nothing of another, such as of other ways.
+std::optional<PaperAccuracy> paper_accuracy(std::string_view kind, int way, int shot);
 
 /// A number of a result; NaN for null. Throws Error naming what is missing.
 double number(const nlohmann::json& object, const char* key);
