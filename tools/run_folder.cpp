@@ -46,13 +46,17 @@ fs::path claim_default_folder(const std::string& name) {
                           kMaxRunsOfOneName));
 }
 
+void check_free(const fs::path& path) {
+  PROTOLITH_CHECK_USAGE(!RunFolder::holds_run(path),
+                        "--out {0}: already holds a run; continue it with --resume {0}, or give "
+                        "another name",
+                        path.string());
+}
+
 fs::path claim_folder(const std::string& out) {
   fs::path path = fs::path(out).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();  // "runs/a/" is "runs/a"
-  PROTOLITH_CHECK_USAGE(!RunFolder::holds_run(path),
-                        "--out {}: already holds a run; continue it with --resume {}, or give "
-                        "another name",
-                        out, out);
+  check_free(path);
   make_folder(path);
   return path;
 }
@@ -133,6 +137,8 @@ RunLock::RunLock(const RunFolder& folder)
 
 RunFolder RunFolder::create(const Config& config, const std::string& out) {
   RunFolder run(out.empty() ? claim_default_folder(default_run_name(config)) : claim_folder(out));
+  const RunLock lock(run);
+  check_free(run.path());  // another process may have begun one meanwhile
   run.write_config(config);
   write_file_atomically(run.metrics_file(), std::string_view());
   return run;

@@ -30,7 +30,7 @@ class RunFolder {
   /// A new run in `out`, or where that is empty in runs/NAME (default_run_name), made free by a
   /// number when it is taken. Writes config.toml and an empty metrics.jsonl, so that a folder which
   /// cannot be written fails before training starts. Throws UsageError when `out` already holds a
-  /// run, Error when the folder cannot be created or written.
+  /// run, or another process begins one there, Error when the folder cannot be created or written.
   static RunFolder create(const Config& config, const std::string& out = "");
   /// An existing run, to resume or to evaluate. Throws UsageError when `path` holds none.
   static RunFolder open(const std::filesystem::path& path);

@@ -76,6 +76,16 @@ TEST_CASE("an explicit folder that holds a run is refused and left alone") {
     CHECK(slurp(taken / file) == "precious");
     CHECK(taken.entries() == 1);
   }
+  {
+    const TemporaryFolder begun;  // by a process that has written nothing yet
+    const RunFolder other = RunFolder::create(config, begun / "run");
+    std::filesystem::remove(other.config_file());
+    std::filesystem::remove(other.metrics_file());
+    const RunLock lock(other);
+    CHECK_THROWS_WITH_AS(RunFolder::create(config, begun / "run"),
+                         doctest::Contains("another process"), UsageError);
+    CHECK(std::filesystem::is_empty(begun / "run"));
+  }
   spill(folder / "notes.txt", "mine");  // anything else may lie there
   CHECK_NOTHROW(RunFolder::create(config, folder.path()));
 }
