@@ -42,9 +42,16 @@ void check_images(const ModelSource& candidate, const Dataset& dataset) {
   }
 }
 
-/// A folder's classes are dealt out anew when one comes or goes: then classes that a run was
-/// trained on may be tested.
-void check_split(const ModelSource& candidate, const Dataset& dataset, bool names_data) {
+/// A retraining has seen the validation classes. A folder's classes are dealt out anew when one
+/// comes or goes: then classes that a run was trained on may be tested.
+void check_split(const ModelSource& candidate, Split split, const Dataset& dataset,
+                 bool names_data) {
+  if (candidate.config.trainval && split == Split::val) {
+    warn(
+        fmt::format("{}: was trained on the validation classes too (--trainval): its accuracy on "
+                    "them is not that on unseen classes",
+                    candidate.name));
+  }
   if (!candidate.is_run || dataset.kind != "folder") return;
   const auto file = RunFolder::open(candidate.name).last_checkpoint();
   if (!std::filesystem::exists(file)) return;
@@ -198,10 +205,10 @@ int eval(const EvalFlags& flags) {
   const EpisodeConfig episodes = episodes_of(config, flags);
   const Dataset dataset = open_data(config, flags.output.quiet);
   check_images(first, dataset);
-  check_split(first, dataset, names_data);
+  check_split(first, split, dataset, names_data);
   if (second) {
     check_images(*second, dataset);
-    check_split(*second, dataset, true);
+    check_split(*second, split, dataset, true);
   }
   const EpisodeSampler sampler(dataset.required_classes(split), episode_shape(episodes),
                                config.seed, split);
