@@ -150,8 +150,7 @@ std::string Trainer::resume() {
 
 bool Trainer::has_ended() const {
   if (state_.episodes >= episode_limit()) return true;
-  const bool mid_epoch = state_.episodes != state_.epoch * config_.epoch_episodes;
-  return !mid_epoch && validation_ && state_.epoch - state_.best_epoch >= config_.patience;
+  return validation_ && episodes_in_epoch() == 0 && patience_left() <= 0;
 }
 
 Learner::Observer Trainer::observer() {
@@ -280,14 +279,14 @@ void Trainer::finish_epoch(Progress& progress, double seconds) {
 }
 
 ProgressState Trainer::progress_state() const {
-  const std::int64_t in_epoch = state_.episodes - state_.epoch * config_.epoch_episodes;
+  const auto in_epoch = static_cast<double>(episodes_in_epoch());
   const std::int64_t limit = episode_limit();
-  const std::int64_t by_patience = state_.best_epoch + config_.patience;  // epochs
-  const bool open_ended = validation_ && by_patience < limit / config_.epoch_episodes;
+  const bool open_ended =
+      validation_ && patience_left() < limit / config_.epoch_episodes - state_.epoch;
   return {.done = state_.episodes,
-          .total = open_ended ? by_patience * config_.epoch_episodes : limit,
-          .loss = state_.loss_sum / static_cast<double>(in_epoch),
-          .accuracy = state_.accuracy_sum / static_cast<double>(in_epoch),
+          .total = open_ended ? (state_.epoch + patience_left()) * config_.epoch_episodes : limit,
+          .loss = state_.loss_sum / in_epoch,
+          .accuracy = state_.accuracy_sum / in_epoch,
           .open_ended = open_ended};
 }
 
@@ -299,7 +298,16 @@ void Trainer::report_unfinished_epoch() {
   save_best();
 }
 
+void Trainer::check_finite() {
+  PROTOLITH_CHECK(
+      learner_.model().is_finite(),
+      "training episode {}: the model became infinite or NaN; use a lower learning rate "
+      "(--lr). The last good checkpoints stay in {}",
+      state_.episodes, folder_.path().string());
+}
+
 void Trainer::save_best() {
+  check_finite();
   forget_evaluation();
   save_model(folder_.best_checkpoint(), learner_.model(), info_);
 }
@@ -312,11 +320,7 @@ void Trainer::forget_evaluation() const {
 void Trainer::save_last() {
   const ProfileRange range(backend_.profiler(), "checkpoint");
   if (config_.trainval) forget_evaluation();  // its last model is the one that is evaluated
-  PROTOLITH_CHECK(
-      learner_.model().is_finite(),
-      "training episode {}: the model became infinite or NaN; use a lower learning rate "
-      "(--lr). The last good checkpoints stay in {}",
-      state_.episodes, folder_.path().string());
+  check_finite();
   save_training(folder_.last_checkpoint(), learner_, backend_, info_, state_);
 }
 

@@ -72,11 +72,21 @@ class Trainer {
     bool best = false;
   };
 
+  /// Of training, since the last epoch that ended.
+  std::int64_t episodes_in_epoch() const {
+    return state_.episodes - state_.epoch * config_.epoch_episodes;
+  }
+  /// How many more epochs without a better validation loss end the training.
+  std::int64_t patience_left() const {
+    return config_.patience - (state_.epoch - state_.best_epoch);
+  }
   ProgressState progress_state() const;
   void finish_epoch(Progress& progress, double seconds);
   Validation validate_epoch();
   EpisodeScores validate(std::int64_t epoch);
   void report_unfinished_epoch();
+  /// Throws Error when a weight or a statistic is infinite or NaN, before it is saved.
+  void check_finite();
   void save_best();
   void save_last();
   /// Removes the evaluation of a model that is replaced.

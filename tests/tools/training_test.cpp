@@ -444,6 +444,17 @@ TEST_CASE("a model that became infinite is not saved over a good one") {
   CHECK_FALSE(std::filesystem::exists(run.folder.last_checkpoint()));
 }
 
+TEST_CASE("nor is it the best model, though its validation loss is finite") {
+  const TemporaryFolder scratch;
+  Config config = small_config();
+  config.train.episodes = 2;
+  config.epoch_episodes = 2;
+  config.adam.learning_rate = 1e12F;  // infinite variances make all embeddings one
+  Run run(scratch, "run", config);
+  CHECK_THROWS_WITH_AS(run.train(false), doctest::Contains("the model became infinite"), Error);
+  CHECK_FALSE(std::filesystem::exists(run.folder.best_checkpoint()));
+}
+
 TEST_CASE("a run that was killed before its first checkpoint resumes from the start") {
   const TemporaryFolder scratch;
   Run whole(scratch, "whole", small_config());
