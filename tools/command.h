@@ -63,6 +63,8 @@ class ConfigFlags {
 
   /// What was given, after parsing.
   Assignments given() const;
+  /// Whether the option of that key was given as a flag.
+  bool has(std::string_view key) const;
   /// Defaults < preset < --config's file < flags, with `more` as if they were flags.
   Config resolve(const Assignments& more = {}) const;
   /// `base` with the flags over it: for commands that work from a run's own configuration.

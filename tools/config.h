@@ -17,6 +17,9 @@ struct EpisodeConfig {
   std::int64_t episodes = 100;
 };
 
+/// The most episodes, and epochs, that a number in a configuration may ask for.
+inline constexpr std::int64_t kMaxEpisodes = 1'000'000'000'000;
+
 /// Everything that a training run depends on. Precedence: defaults < preset < file < flags.
 struct Config {
   std::string preset = "demo";

@@ -79,6 +79,10 @@ Assignments ConfigFlags::given() const {
   return assignments;
 }
 
+bool ConfigFlags::has(std::string_view key) const {
+  return protolith::given(*command_, find_option(key)->flag());
+}
+
 Config ConfigFlags::resolve(const Assignments& more) const {
   Assignments flags = given();
   flags.insert(flags.end(), more.begin(), more.end());

@@ -15,7 +15,6 @@ namespace protolith {
 namespace {
 
 constexpr std::int64_t kMaxCount = 1'000'000;
-constexpr std::int64_t kMaxEpisodes = 1'000'000'000'000;
 constexpr std::int64_t kMaxThreads = 1024;
 
 std::int64_t parse_integer(const std::string& text, std::int64_t min, std::int64_t max) {

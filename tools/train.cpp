@@ -24,25 +24,26 @@ struct TrainFlags {
 };
 
 /// The configuration of a retraining on train + val: as many epochs as the run's best one took,
-/// plus its patience, as the reference implementation of Prototypical Networks does.
+/// plus the patience, as the reference implementation of Prototypical Networks does; or as many as
+/// flags say.
 Config trainval_config(const TrainFlags& flags) {
   const RunFolder source = RunFolder::open(flags.trainval);
   Config config = source.config();
   PROTOLITH_CHECK_USAGE(!config.trainval, "{} is itself a retraining on train + val",
                         flags.trainval);
+  config = flags.config.over(config);
+  config.trainval = true;
+  if (!flags.config.has("episodes")) config.train.episodes = 0;  // no validation: until max_epochs
+  if (config.train.episodes > 0 || flags.config.has("max_epochs")) return config;
   const TrainingState state = read_training_state(source.last_checkpoint());
   PROTOLITH_CHECK_USAGE(state.best_epoch >= 1, "{} has no validated epoch yet; train it further",
                         flags.trainval);
-  constexpr std::int64_t kMostEpisodes = 1'000'000'000'000;
   PROTOLITH_CHECK_USAGE(
-      config.patience < kMostEpisodes &&
-          state.best_epoch + config.patience <= kMostEpisodes / config.epoch_episodes,
+      state.best_epoch <= kMaxEpisodes / config.epoch_episodes - config.patience,
       "best epoch {} + patience {} with {} episodes each are too many; give --patience",
       state.best_epoch, config.patience, config.epoch_episodes);
-  config.trainval = true;
   config.max_epochs = state.best_epoch + config.patience;
-  config.train.episodes = config.max_epochs * config.epoch_episodes;
-  return flags.config.over(config);
+  return config;
 }
 
 Config configuration(const TrainFlags& flags) {
@@ -138,7 +139,7 @@ int train(const TrainFlags& flags) {
   ProfileSession profile(*backend, flags.profile);
   const Dataset dataset = open_data(config, flags.output.quiet);
   const bool resumed = !flags.resume.empty();
-  if (!resumed) make_data_absolute(config);
+  make_data_absolute(config);
   if (interrupt.requested()) {
     std::fputs("interrupted; nothing was begun\n", stderr);
     return kExitInterrupted;
@@ -155,9 +156,9 @@ int train(const TrainFlags& flags) {
   if (resumed) {
     const std::string warning = trainer.resume();
     check_length(trainer, config, flags.resume);
+    profile.check(trainer.state().episodes + 1, trainer.episode_limit());
     if (!warning.empty()) warn(warning);
     folder.write_config(config);
-    profile.check(trainer.state().episodes + 1, trainer.episode_limit());
   }
   profile.open();
   Progress progress(flags.output.quiet);

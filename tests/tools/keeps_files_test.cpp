@@ -116,6 +116,12 @@ TEST_CASE("eval refuses a folder whose classes were dealt out anew") {
       folder.path());
   REQUIRE_MESSAGE(trained.code == 0, trained.errors);
   CHECK(run_program("eval run", folder.path()).code == 0);
+  // The run knows where its data lies, wherever it is resumed and evaluated from.
+  const ProgramResult resumed =
+      run_program("train --resume run --episodes 4 --data folder:data", folder.path());
+  REQUIRE_MESSAGE(resumed.code == 0, resumed.errors);
+  const ProgramResult elsewhere = run_program("eval ../run", folder / "data");
+  CHECK_MESSAGE(elsewhere.code == 0, elsewhere.errors);
   expect(folder.path(), "eval run --split-seed 7", 2, "tested on classes that it has seen");
   expect(folder.path(), "eval run --split-seed 7 --data folder:data", 0,
          "tested on classes that it has seen");

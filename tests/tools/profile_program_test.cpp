@@ -201,9 +201,11 @@ TEST_CASE("an interrupted training writes its trace") {
 TEST_CASE("a resumed run is profiled from where it goes on") {
   const TemporaryFolder folder;
   REQUIRE(run_program(kSmallTraining + "--episodes 5 --out " + in(folder, "run")).code == 0);
+  const std::string config = slurp(folder / "run" / "config.toml");
   const std::string more = "train --quiet --episodes 10 --resume " + in(folder, "run");
   const ProgramResult past = run_program(more + " --profile-episodes 2:4 --profile");
   CHECK(past.code == 2);
+  CHECK(slurp(folder / "run" / "config.toml") == config);  // a refused command changes nothing
   CHECK(contains(past.errors,
                  "--profile-episodes 2:4: this run trains episodes 6 to 10; choose among them"));
   REQUIRE(run_program(more + " --profile-episodes 4:7 --trace " + in(folder, "t.json")).code == 0);

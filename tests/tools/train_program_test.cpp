@@ -307,9 +307,26 @@ TEST_CASE("--trainval retrains on train + val for the best epoch plus patience")
                                                     "' --out '" + (folder / "all").string() + "'"));
   CHECK(second["episodes"].get<int>() == (first["best_epoch"].get<int>() + 10) * 5);
   CHECK_FALSE(second.contains("val_accuracy"));
+  // Flags change the sum's parts, or its place.
+  const int best = first["best_epoch"].get<int>();
+  const auto episodes_with = [&](const std::string& flags, const std::string& name) {
+    const nlohmann::json result =
+        json_of(run_program("train --json --trainval '" + run.string() + "' --out '" +
+                            (folder / name).string() + "' " + flags));
+    return result["episodes"].get<int>();
+  };
+  CHECK(episodes_with("--patience 2", "patience") == (best + 2) * 5);
+  CHECK(episodes_with("--epoch-episodes 3 --patience 1", "size") == (best + 1) * 3);
+  CHECK(episodes_with("--episodes 7", "episodes") == 7);
+  CHECK(episodes_with("--episodes 90", "more") == 90);
+  CHECK(episodes_with("--max-epochs 3", "epochs") == 15);
   const nlohmann::json scored = json_of(run_program("eval '" + (folder / "all").string() +
                                                     "' --way 5 --query 2 --episodes 5 --json"));
   CHECK(scored["episodes"] == 5);
+  const std::string seen = " --way 5 --query 2 --episodes 5 --split val";
+  const std::string words = "trained on the validation classes too";
+  CHECK(contains(run_program("eval '" + (folder / "all").string() + "'" + seen).errors, words));
+  CHECK_FALSE(contains(run_program("eval '" + run.string() + "'" + seen).errors, words));
 }
 
 }  // namespace protolith::testing
