@@ -217,6 +217,18 @@ void warn_uncached(const DatasetOptions& options, const Error& error) {
                             error.what()));
 }
 
+/// What is cached of these images, undamaged; nothing where there is no such thing.
+std::optional<Dataset> intact_cache(const std::filesystem::path& file, const CacheKey& key,
+                                    const DatasetOptions& options) {
+  CacheLookup found = read_cache(file, key);
+  if (found.dataset && !check_pixels(*found.dataset)) {
+    warn(options, fmt::format("{}: the cached pixels fail their checksum; they are decoded again",
+                              file.string()));
+    found.dataset.reset();
+  }
+  return std::move(found.dataset);
+}
+
 /// The cache file, open for writing, once no other process writes it; null where it cannot be
 /// written.
 std::unique_ptr<AtomicFile> start_cache(const std::filesystem::path& file,
@@ -278,13 +290,11 @@ Dataset open_cached(const CacheKey& key, const DatasetOptions& options,
   const std::filesystem::path folder = cache_folder(options);
   if (!options.use_cache || folder.empty()) return build();
   const std::filesystem::path file = cache_file(folder, key);
-  CacheLookup cached = read_cache(file, key);
-  if (cached.dataset) return *std::move(cached.dataset);
+  if (auto cached = intact_cache(file, key, options)) return *std::move(cached);
   // Before anything is decoded: of programs that start at once, one decodes for all.
   const std::unique_ptr<AtomicFile> out = start_cache(file, options);
   if (out == nullptr) return build();
-  cached = read_cache(file, key);
-  if (cached.dataset) return *std::move(cached.dataset);
+  if (auto cached = intact_cache(file, key, {})) return *std::move(cached);
   Dataset dataset = build();
   try {
     write(*out, key, dataset);

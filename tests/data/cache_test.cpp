@@ -268,6 +268,23 @@ TEST_CASE("a torn cache is made anew") {
   }
 }
 
+TEST_CASE("a cache with damaged pixels is made anew, with a warning") {
+  const CachedMini mini;
+  const Dataset first = mini.decode();
+  mini.open();
+  const std::string whole = slurp(mini.file());
+  std::string damaged = whole;
+  damaged.back() = static_cast<char>(damaged.back() ^ 0x40);
+  spill(mini.file(), damaged);
+  const Dataset again = mini.open();
+  CHECK_FALSE(again.from_cache);
+  check_same(again, first);
+  CHECK(slurp(mini.file()) == whole);
+  REQUIRE(mini.warnings.size() == 1);
+  CHECK(contains(mini.warnings[0], "the cached pixels fail their checksum"));
+  CHECK(mini.open().from_cache);
+}
+
 TEST_CASE("a cache folder that cannot be written only warns") {
   CachedMini mini;
   spill(mini.cache / "file", "in the way");
