@@ -28,7 +28,9 @@ fs::path list_of(const fs::path& folder, Split split) {
 void read_list(const fs::path& file, Split split, const std::vector<std::string>& classes,
                ClassSplit& result) {
   const std::vector<std::byte> bytes = read_file(file, kMaxListBytes);
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // as Windows' editors begin a file
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   int number = 0;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());

@@ -66,7 +66,9 @@ TEST_CASE("classes are dealt out by the seed, whatever order they come in") {
 
 TEST_CASE("lists name the classes of a split") {
   const TemporaryFolder folder;
-  spill(folder / "train.txt", "b\r\n\r\na\r\n");
+  spill(folder / "train.txt",
+        "\xEF\xBB\xBF"
+        "b\r\n\r\na\r\n");  // as Windows' editors write it
   spill(folder / "test.txt", "d");
   const ClassSplit split = split_by_lists(folder.path(), letters(5));
   CHECK(split == ClassSplit{{"a", Split::train}, {"b", Split::train}, {"d", Split::test}});
