@@ -23,7 +23,7 @@ auto retry(Call call) {
   return result;
 }
 
-std::string_view remedy(int error) {
+std::string_view remedy(int error, bool reading) {
   switch (error) {
     case ENOSPC:
     case EDQUOT:
@@ -34,7 +34,7 @@ std::string_view remedy(int error) {
       return "change the permissions or choose another folder";
     case ENOENT:
     case ENOTDIR:
-      return "check the path; folders are not made here";
+      return reading ? "check the path" : "check the path; folders are not made here";
     case EFBIG:
       return "raise 'ulimit -f' or choose another file system";
     case EMFILE:
@@ -49,7 +49,7 @@ std::string_view remedy(int error) {
 [[noreturn]] void fail(std::string_view what, const std::filesystem::path& path) {
   const int error = errno;
   throw Error(fmt::format("cannot {} {}: {}; {}", what, path.string(),
-                          std::system_category().message(error), remedy(error)));
+                          std::system_category().message(error), remedy(error, what == "read")));
 }
 
 void check_regular(const struct stat& status, const std::filesystem::path& path) {

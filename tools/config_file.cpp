@@ -1,8 +1,10 @@
 // Reading and writing Config as TOML.
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <fstream>
 #include <sstream>
+#include <system_error>
 
 #include "engine/check.h"
 #include "tools/nearest.h"
@@ -120,6 +122,10 @@ Assignments parse_config(std::string_view toml, const std::string& file_name) {
 
 Assignments read_config_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);  // a stream, so that a pipe will do
+  PROTOLITH_CHECK_USAGE(file.is_open(),
+                        "{}: {}; give the path of a TOML file, such as a run's "
+                        "config.toml",
+                        path, std::system_category().message(errno));
   std::string text(kMaxFileBytes + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   PROTOLITH_CHECK_USAGE(file.eof() && !file.bad(),

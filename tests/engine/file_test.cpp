@@ -194,6 +194,9 @@ TEST_CASE("a folder that is missing or not writable is an error with a remedy") 
       message_of([&] { write_file_atomically(folder / "missing" / "file", "x"); });
   CHECK(contains(missing, "folders are not made here"));
   CHECK(contains(missing, (folder / "missing").string()));
+  const std::string unread = message_of([&] { read_file(folder / "missing", 100); });
+  CHECK(contains(unread, "No such file or directory; check the path"));
+  CHECK_FALSE(contains(unread, "folders are not made here"));
 
   spill(folder / "file", "old");
   const std::string outcome = in_child([&] {

@@ -58,7 +58,7 @@ TEST_CASE("wrong usage ends with 2, names what is wrong on stderr and prints no 
       {"train --train-shot 0 --json", "--train-shot 0: must be an integer from 1"},
       {"train --seed 1 --seed 2", "--seed"},
       {"train --last-pool perhaps", "--last-pool perhaps: must be on or off"},
-      {"train --config /no/such.toml", "/no/such.toml: cannot be read"},
+      {"train --config /no/such.toml", "/no/such.toml: No such file or directory; give"},
       {"train --data mnist", "--data mnist: "},
       {"verify", "data is required"},
       {"verify mnist:x", "mnist"},
