@@ -79,6 +79,16 @@ std::string result_csv(const Classification& result) {
   return text;
 }
 
+/// A name without what a terminal would obey: control characters as "\\x1b".
+std::string shown(const std::string& name) {
+  std::string text;
+  for (const char c : name) {
+    const auto code = static_cast<unsigned char>(c);
+    text += code < 0x20 || code == 0x7f ? fmt::format("\\x{:02x}", code) : std::string(1, c);
+  }
+  return text;
+}
+
 /// Characters of UTF-8 text.
 std::size_t width_of(const std::string& text) {
   return static_cast<std::size_t>(std::count_if(
@@ -121,13 +131,14 @@ std::string result_table(const Classification& result) {
   const auto percent = [](double p) { return fmt::format("{:.1f} %", 100 * p); };
   for (const Classified& query : result.queries) {
     if (!query.error.empty()) {
-      rows.push_back({query.file, "not classified: " + short_error(query)});
+      rows.push_back({shown(query.file), "not classified: " + shown(short_error(query))});
       continue;
     }
-    rows.push_back({query.file, label_of(result, query.best),
+    rows.push_back({shown(query.file), shown(label_of(result, query.best)),
                     percent(query.probabilities[query.best]),
                     fmt::format("{:.2f}", query.distances[query.best]),
-                    label_of(result, query.second), percent(query.probabilities[query.second])});
+                    shown(label_of(result, query.second)),
+                    percent(query.probabilities[query.second])});
   }
   return aligned(rows, {false, false, true, true, false, true});
 }

@@ -316,6 +316,18 @@ TEST_CASE("a query that cannot be read has its error in its row, the others are 
   CHECK(lines(none.output).size() == 2);
 }
 
+TEST_CASE("a terminal obeys no name in the table") {
+  const TemporaryFolder folder;
+  Files files = four_classes(2, 1);
+  files["query/red\x1b[31m.png"] = "text";
+  write_folder(folder.path(), files);
+  save_untrained(folder / "m.safetensors", "lsed", DistanceMethod::gemm);
+  const ProgramResult table =
+      classify("--model m.safetensors --support support --query query", folder.path());
+  CHECK_MESSAGE(contains(table.output, "query/red\\x1b[31m.png"), table.output);
+  CHECK_FALSE(contains(table.output, "\x1b"));
+}
+
 TEST_CASE("a support image that cannot be read is left out while its class has others") {
   const TemporaryFolder folder;
   Files files = four_classes(2, 1);
