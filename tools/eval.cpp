@@ -253,7 +253,7 @@ void add_eval_command(CommandLine& program) {
   command.add_option("--compare", flags->compare, "a second model, evaluated on the same episodes")
       ->type_name("RUN-or-CHECKPOINT");
   command.add_option("--split", flags->split, "of whose classes the episodes are made")
-      ->type_name("train|val|test")
+      ->type_name("train|val|test|trainval")
       ->capture_default_str();
   command.add_option("--way", flags->way, "classes per episode (default: the run's)");
   command.add_option("--shot", flags->shot, "support images per class (default: the run's)");

@@ -157,7 +157,7 @@ TEST_CASE("the fixed sets of values are those of the type names, validators and 
   CHECK(find(train.options, "--last-pool").value.words == Words{"on", "off"});
   CHECK(find(program, "eval").positionals.at(0).value.offer == Offer::files);
   CHECK(find(find(program, "eval").options, "--split").value.words ==
-        Words{"train", "val", "test"});
+        Words{"train", "val", "test", "trainval"});
   const CommandHelp& bench = find(program, "bench");
   CHECK(find(bench.positionals, "what").value.words ==
         Words{"step", "eval", "ops", "kernels", "cost"});
