@@ -334,7 +334,7 @@ enum class CpuPrecision : std::uint8_t { fp32, bf16 };
 /// Whether the processor has AVX512-BF16, as far as oneDNN may use it (ONEDNN_MAX_CPU_ISA).
 bool cpu_has_bf16();
 
-/// The CPU backend on `threads` threads (0: as many as OpenMP offers). Throws UsageError when it
+/// The CPU backend on `threads` threads (0: one for each processor). Throws UsageError when it
 /// cannot compute in that precision.
 std::unique_ptr<Backend> make_cpu_backend(int threads = 0,
                                           CpuConvolution convolution = CpuConvolution::winograd,

@@ -167,7 +167,6 @@ memory OneDnnConvolution::wrap(const memory::desc& description, const Tensor& te
 }
 
 CpuPrecision OneDnnConvolution::precision_for(const Tensor& x) const {
-  constexpr std::int64_t kFewChannels = 4;
   return x.shape()[3] <= kFewChannels ? CpuPrecision::fp32 : precision_;
 }
 

@@ -4,8 +4,8 @@
 //
 // In bf16 both factors of every product are rounded to bf16 (8 bits of mantissa, to nearest, ties
 // to even; NaN stays NaN; below 2^-126 may become 0) and products are summed in f32. Tensors stay
-// f32: a call rounds what it reads, 6 bytes moved an element. Layers of up to 4 input channels
-// compute in f32 all the same: they multiply little and move much.
+// f32: a call rounds what it reads, 6 bytes moved an element. Layers of up to kFewChannels input
+// channels compute in f32 all the same: they multiply little and move much.
 #pragma once
 
 #include <array>
@@ -17,6 +17,10 @@
 #include "engine/backend.h"
 
 namespace protolith {
+
+/// A convolution with so many input channels at most is bound by memory, and has kernels of its
+/// own.
+inline constexpr std::int64_t kFewChannels = 4;
 
 /// The instruction set that oneDNN's kernels use here: "avx512_core_bf16".
 const char* onednn_instruction_set();

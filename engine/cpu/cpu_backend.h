@@ -1,4 +1,5 @@
-// The CPU backend: kernels/cpu for everything but convolution (oneDNN) and GEMM (OpenBLAS).
+// The CPU backend: kernels/cpu for everything but GEMM (OpenBLAS) and those convolutions that the
+// fused blocks do not serve (oneDNN).
 #pragma once
 
 #include <memory>

@@ -12,8 +12,6 @@
 namespace protolith {
 namespace {
 
-constexpr std::int64_t kFewChannels = 4;
-
 enum class BlockKind : std::uint8_t { composed, winograd, first };
 
 /// A convolution of few channels is bound by memory: there bf16 has nothing to win and the fused

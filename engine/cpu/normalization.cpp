@@ -300,7 +300,6 @@ BatchNormGradients CpuBackend::batch_norm_relu_pool_backward(const Tensor& x,
 ConvBlockGradients CpuBackend::batch_norm_relu_pool_backward_weight(
     const Tensor& input, const Tensor& x, const BatchNormReluPoolResult& forward, const Tensor& dy,
     const Tensor& gamma, const BatchStatistics& statistics, const Shape& weight_shape) {
-  constexpr std::int64_t kFewChannels = 4;
   expect_rank(input, "block input", device(), 4);
   const Shape& in = input.shape();
   const bool fits = weight_shape.rank() == 4 && weight_shape[1] == 3 && weight_shape[2] == 3 &&

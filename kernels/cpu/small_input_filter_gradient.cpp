@@ -66,25 +66,26 @@ SmallInputFilterGradient::SmallInputFilterGradient(std::int64_t height, std::int
       width_(width),
       channels_(channels),
       filters_(filters),
-      sums_(static_cast<std::size_t>(omp_get_max_threads() * 9 * channels * filters), 0.0) {}
+      sums_(static_cast<std::size_t>(omp_get_max_threads() * 9 * channels * filters), 0.0),
+      planes_(static_cast<std::size_t>(omp_get_max_threads() * (height + 2) * (width + 2)), 0.0F) {}
 
 void SmallInputFilterGradient::add(const float* x, const float* g, std::int64_t images) {
   const auto all = static_cast<std::size_t>(9 * channels_ * filters_);
   parallel_ranges(images, 1, [&](std::int64_t begin, std::int64_t end, int range) {
     double* const sums = sums_.data() + static_cast<std::size_t>(range) * all;
-    std::vector<float> plane(static_cast<std::size_t>((height_ + 2) * (width_ + 2)), 0.0F);
+    float* const plane = planes_.data() + range * (height_ + 2) * (width_ + 2);
     for (std::int64_t image = begin; image < end; ++image) {
       const float* const pixels = x + image * height_ * width_ * channels_;
       const float* const gradients = g + image * height_ * width_ * filters_;
       for (std::int64_t c = 0; c < channels_; ++c) {
         for (std::int64_t p = 0; p < height_; ++p) {
-          float* const row = plane.data() + (p + 1) * (width_ + 2) + 1;
+          float* const row = plane + (p + 1) * (width_ + 2) + 1;
           for (std::int64_t q = 0; q < width_; ++q) {
             row[q] = pixels[(p * width_ + q) * channels_ + c];
           }
         }
         HWY_DYNAMIC_DISPATCH(add_image)
-        (plane.data(), gradients, height_, width_, filters_, sums + c * 9 * filters_);
+        (plane, gradients, height_, width_, filters_, sums + c * 9 * filters_);
       }
     }
   });

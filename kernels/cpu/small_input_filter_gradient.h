@@ -27,7 +27,8 @@ class SmallInputFilterGradient {
 
  private:
   std::int64_t height_, width_, channels_, filters_;
-  std::vector<double> sums_;  // [threads][channel, tap, filter]
+  std::vector<double> sums_;   // [threads][channel, tap, filter]
+  std::vector<float> planes_;  // [threads][height + 2, width + 2], 0 around an image's channel
 };
 
 /// Of add() and store(): `pixels` of all images.
