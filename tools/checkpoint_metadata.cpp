@@ -56,8 +56,6 @@ std::string state_text(const TrainingState& state) {
               {"best_epoch", state.best_epoch},
               {"best_loss", exact(state.best_loss)},
               {"best_accuracy", exact(state.best_accuracy)},
-              {"last_loss", exact(state.last_loss)},
-              {"last_accuracy", exact(state.last_accuracy)},
               {"loss_sum", exact(state.loss_sum)},
               {"accuracy_sum", exact(state.accuracy_sum)},
               {"identity", state.identity},
@@ -109,8 +107,6 @@ TrainingState parse_state(const std::string& metadata) {
                   state.epoch, state.best_epoch);
   state.best_loss = number("best_loss");
   state.best_accuracy = number("best_accuracy");
-  state.last_loss = number("last_loss");
-  state.last_accuracy = number("last_accuracy");
   state.loss_sum = number("loss_sum");
   state.accuracy_sum = number("accuracy_sum");
   state.identity = text.at("identity");

@@ -24,12 +24,10 @@ struct TrainingState {
   std::int64_t best_epoch = 0;
   double best_loss = 0;  ///< of validation; meaningful from best_epoch 1 on
   double best_accuracy = 0;
-  double last_loss = 0;  ///< of validation, at `epoch`
-  double last_accuracy = 0;
   double loss_sum = 0;      ///< over the current epoch's episodes
   double accuracy_sum = 0;  ///< likewise
   std::string identity;     ///< what must be equal for a resume, one "key = value" a line
-  std::string machine;      ///< threads and instruction set: equal for equal bits
+  std::string machine;      ///< threads and instruction set; equal for equal bits from one build
   friend bool operator==(const TrainingState&, const TrainingState&) = default;
 };
 

@@ -98,6 +98,13 @@ Tensor embed_all(Backend& backend, Conv4& model, const ResidentImages& images,
   return table;
 }
 
+EvaluationOptions evaluation_options(const Config& config) {
+  return {.metric = config.metric,
+          .distance = config.distance,
+          .episode_statistics = config.bn_eval == "episode",
+          .progress = {}};
+}
+
 EpisodeScores evaluate(Backend& backend, Conv4& model, const ResidentImages& images,
                        const EpisodeSampler& sampler, std::uint64_t first, std::int64_t count,
                        const EvaluationOptions& options) {

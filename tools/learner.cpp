@@ -43,6 +43,15 @@ EpisodeSampler training_sampler(const Config& config, const Dataset& dataset) {
   return {dataset.required_classes(split), episode_shape(config.train), config.seed, split};
 }
 
+EpisodeSampler validation_sampler(const Config& config, const Dataset& dataset) {
+  return {dataset.required_classes(Split::val), episode_shape(config.val), config.seed, Split::val};
+}
+
+EpisodeSampler test_sampler(const Config& config, const Dataset& dataset) {
+  return {dataset.required_classes(Split::test), episode_shape(config.test), config.seed,
+          Split::test};
+}
+
 Conv4Options encoder_options(const Config& config, const Dataset& dataset) {
   const Shape& s = dataset.images.shape();
   return {.height = s[1], .width = s[2], .channels = s[3], .last_pool = config.last_pool};

@@ -41,8 +41,13 @@ Tensor embed_all(Backend& backend, Conv4& model, const ResidentImages& images,
 EpisodeShape episode_shape(const EpisodeConfig& config);
 EpisodeLayout layout_of(const EpisodeShape& shape);
 
-/// The episodes that `config` trains on: of the training classes, or of train + val.
+/// The episodes that `config` trains on: of the training classes, or of train + val. Throws
+/// UsageError where they lack classes or images.
 EpisodeSampler training_sampler(const Config& config, const Dataset& dataset);
+
+/// Its validation and its test episodes. Throw likewise, and where the data set lacks the split.
+EpisodeSampler validation_sampler(const Config& config, const Dataset& dataset);
+EpisodeSampler test_sampler(const Config& config, const Dataset& dataset);
 
 /// The encoder that `config` describes for the images of `dataset`; not initialised.
 Conv4Options encoder_options(const Config& config, const Dataset& dataset);
@@ -144,6 +149,9 @@ struct EvaluationOptions {
   /// the evaluation after the current episode.
   std::function<bool(std::int64_t done, std::int64_t all)> progress = {};
 };
+
+/// How a configuration's models are scored; without `progress`.
+EvaluationOptions evaluation_options(const Config& config);
 
 /// Scores episodes [first, first + count) of `sampler`. With running statistics every image is
 /// embedded once, however many episodes show it. Ends the backend's current step.

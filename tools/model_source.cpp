@@ -30,6 +30,9 @@ ModelSource open_model(Backend& backend, const std::string& path) {
   const auto file = has_best && !config.trainval ? run.best_checkpoint() : run.last_checkpoint();
   PROTOLITH_CHECK_USAGE(std::filesystem::exists(file),
                         "{} has no checkpoint yet; its training has to finish an epoch", path);
+  if (!has_best && !config.trainval) {
+    warn(fmt::format("{} has no best.safetensors: its last model is taken", path));
+  }
   return {path, load_model(backend, file), config, true};
 }
 

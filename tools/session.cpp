@@ -90,6 +90,18 @@ void make_data_absolute(Config& config) {
   if (!lists.empty()) lists = absolute_path(lists);
 }
 
+void check_outside_data(const Config& config, const std::filesystem::path& out) {
+  const DatasetSpec spec = parse_dataset_spec(config.data);
+  if (spec.kind != "folder") return;
+  const auto data = std::filesystem::weakly_canonical(spec.argument);
+  const auto inside =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(out)).lexically_relative(data);
+  PROTOLITH_CHECK_USAGE(inside.empty() || *inside.begin() == "..",
+                        "{}: lies in the folder of images {}, and would be taken for a class of "
+                        "them; give another folder with --out",
+                        out.string(), data.string());
+}
+
 double peak_memory_mb() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

@@ -1,6 +1,7 @@
 // What train, eval and bench share: opening the device and the data set that options describe.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,9 @@ std::string absolute_data(const std::string& spec);
 std::string absolute_path(const std::string& path);
 /// The same for every path to data that a configuration holds.
 void make_data_absolute(Config& config);
+/// Throws UsageError when `out`, a folder for runs, lies in a folder of images: its next reader
+/// would take it for a class.
+void check_outside_data(const Config& config, const std::filesystem::path& out);
 
 /// The most memory that this process has held so far, in MB of 2^20 bytes.
 double peak_memory_mb();

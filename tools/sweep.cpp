@@ -114,25 +114,18 @@ std::optional<std::vector<SweepCell>> train_cells(const Sweep& sweep,
   return cells;
 }
 
-EpisodeSampler test_sampler(const Config& config, const Dataset& dataset) {
-  return {dataset.required_classes(Split::test), episode_shape(config.test), config.seed,
-          Split::test};
-}
-
 /// Test accuracy of a run's best model; nothing when it was interrupted.
 std::optional<Estimate> test_accuracy(const Sweep& sweep, const SweepCell& cell) {
   const Checkpoint checkpoint =
       load_model(sweep.backend, RunFolder::open(cell.run).best_checkpoint());
   const Config& config = sweep.config;
   sweep.progress.start("test of " + to_string(cell.metric));
-  const EvaluationOptions options{
-      .metric = cell.metric,
-      .distance = config.distance,
-      .episode_statistics = config.bn_eval == "episode",
-      .progress = [&](std::int64_t done, std::int64_t all) {
-        sweep.progress.update({.done = done, .total = all, .unit = "steps"});
-        return !sweep.interrupt.requested();
-      }};
+  EvaluationOptions options = evaluation_options(config);
+  options.metric = cell.metric;
+  options.progress = [&](std::int64_t done, std::int64_t all) {
+    sweep.progress.update({.done = done, .total = all, .unit = "steps"});
+    return !sweep.interrupt.requested();
+  };
   const EpisodeScores scores =
       evaluate(sweep.backend, *checkpoint.model, make_resident(sweep.backend, sweep.dataset),
                test_sampler(config, sweep.dataset), 0, config.test.episodes, options);
@@ -204,6 +197,7 @@ int sweep(const SweepFlags& flags) {
   const std::unique_ptr<Backend> backend = open_backend(config, true);
   const Dataset dataset = open_data(config, flags.output.quiet);
   make_data_absolute(config);
+  check_outside_data(config, flags.out);
   // Before the first cell: what cannot be tested must not be trained for hours.
   check_episodes(config, dataset);
   if (has_test_split(dataset)) {

@@ -129,6 +129,16 @@ nlohmann::json end_profile(ProfileSession& session, const Backend& backend,
   return {};
 }
 
+/// Says at once, not after hours, that the run cannot be evaluated as it is.
+void warn_if_untestable(const Config& config, const Dataset& dataset) {
+  try {
+    test_sampler(config, dataset);
+  } catch (const UsageError& error) {
+    warn(fmt::format("'protolith eval' will need other episodes or another split: {}",
+                     error.what()));
+  }
+}
+
 int train(const TrainFlags& flags) {
   const auto start = std::chrono::steady_clock::now();
   Config config = configuration(flags);
@@ -146,7 +156,9 @@ int train(const TrainFlags& flags) {
   }
   // A new folder is made once all that may be wrong has been checked.
   if (!resumed) {
+    check_outside_data(config, flags.out.empty() ? "runs" : flags.out);
     check_episodes(config, dataset);
+    warn_if_untestable(config, dataset);
     profile.check(1, episode_limit(config));
   }
   const RunFolder folder =

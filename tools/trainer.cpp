@@ -23,10 +23,6 @@ CheckpointInfo checkpoint_info(const Config& config, const Dataset& dataset) {
   return {encoder_options(config, dataset), config.metric, config.distance, dataset.preprocessing};
 }
 
-EpisodeSampler validation_sampler(const Config& config, const Dataset& dataset) {
-  return {dataset.required_classes(Split::val), episode_shape(config.val), config.seed, Split::val};
-}
-
 /// The lines of `a` that `b` lacks.
 std::string lines_missing(const std::string& a, const std::string& b) {
   const auto lines = [](const std::string& text) {
@@ -118,6 +114,12 @@ Trainer::Trainer(Backend& backend, Config config, const Dataset& dataset, const 
 std::string Trainer::resume() {
   const auto file = folder_.last_checkpoint();
   if (!std::filesystem::exists(file)) {
+    // The first epoch's line comes before its checkpoint, the second's after it.
+    const nlohmann::json last = folder_.last_metrics();
+    PROTOLITH_CHECK(last.is_null() || last["epoch"] < 2,
+                    "{} is missing, though {} records more than one epoch; put it back, or train "
+                    "anew in another folder",
+                    file.string(), folder_.metrics_file().string());
     folder_.truncate_metrics(0);
     folder_.truncate_histograms(0);
     return "the run was stopped before its first checkpoint: it starts anew";
@@ -218,13 +220,9 @@ void Trainer::collect_scores() {
 
 EpisodeScores Trainer::validate(std::int64_t epoch) {
   const ProfileRange range(backend_.profiler(), "validation");
-  const EvaluationOptions options{.metric = config_.metric,
-                                  .distance = config_.distance,
-                                  .episode_statistics = config_.bn_eval == "episode",
-                                  .progress = {}};
   return evaluate(backend_, learner_.model(), learner_.images(), *validation_,
                   static_cast<std::uint64_t>(epoch * config_.val.episodes), config_.val.episodes,
-                  options);
+                  evaluation_options(config_));
 }
 
 Trainer::Validation Trainer::validate_epoch() {
@@ -239,8 +237,6 @@ Trainer::Validation Trainer::validate_epoch() {
     state_.best_loss = result.loss.mean;
     state_.best_accuracy = result.accuracy.mean;
   }
-  state_.last_loss = result.loss.mean;
-  state_.last_accuracy = result.accuracy.mean;
   return result;
 }
 
@@ -272,7 +268,10 @@ void Trainer::finish_epoch(Progress& progress, double seconds) {
   state_.accuracy_sum = 0;
   // The line first: a resume drops lines beyond its checkpoint, but could not make up a lost one.
   // The events last: a resume takes lost ones from the line, so they need not cost a checkpoint.
-  folder_.append_metrics(line);
+  {
+    const ProfileRange range(backend_.profiler(), "metrics");
+    folder_.append_metrics(line);
+  }
   save_last();
   events_.epoch(line);
   progress.line(rate.empty() ? text : text + "; " + rate);
@@ -293,8 +292,8 @@ ProgressState Trainer::progress_state() const {
 void Trainer::report_unfinished_epoch() {
   // Fewer episodes than an epoch: still a validated model, as epoch 0. A longer run supersedes it.
   const EpisodeScores scores = validate(0);
-  state_.last_loss = state_.best_loss = estimate(scores.loss).mean;
-  state_.last_accuracy = state_.best_accuracy = estimate(scores.accuracy).mean;
+  state_.best_loss = estimate(scores.loss).mean;
+  state_.best_accuracy = estimate(scores.accuracy).mean;
   save_best();
 }
 
@@ -307,6 +306,7 @@ void Trainer::check_finite() {
 }
 
 void Trainer::save_best() {
+  const ProfileRange range(backend_.profiler(), "checkpoint");
   check_finite();
   forget_evaluation();
   save_model(folder_.best_checkpoint(), learner_.model(), info_);

@@ -46,7 +46,7 @@ LeakySoftmaxLoss leaky_softmax_loss(Backend& backend, const Variable& distances,
   };
   Variable loss = Variable::result(backend.mean(result.loss), {distances}, std::move(back),
                                    "leaky_softmax_loss gradient");
-  return {std::move(loss), std::move(result.loss), std::move(result.hit)};
+  return {std::move(loss), std::move(result.hit)};
 }
 
 }  // namespace protolith::ops

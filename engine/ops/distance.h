@@ -20,9 +20,8 @@ Variable squared_distances(Backend& backend, const Variable& queries, const Vari
 
 /// The mean over the queries of -log p_y with p = softmax(-leaky(d)) (Shen & Liu, eq. 3, 4, 6).
 struct LeakySoftmaxLoss {
-  Variable loss;    ///< shape [1]
-  Tensor row_loss;  ///< [Q]
-  Tensor hit;       ///< [Q], 1 where the nearest prototype is the true class
+  Variable loss;  ///< shape [1]
+  Tensor hit;     ///< [Q], 1 where the nearest prototype is the true class
 };
 LeakySoftmaxLoss leaky_softmax_loss(Backend& backend, const Variable& distances,
                                     const Tensor& labels, LeakyDistance metric,

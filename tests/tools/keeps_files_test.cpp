@@ -132,6 +132,24 @@ TEST_CASE("eval refuses a folder whose classes were dealt out anew") {
   expect(folder.path(), "eval run", 2, "--split-lists");
 }
 
+TEST_CASE("no run is put where it would be taken for a class of images") {
+  const TemporaryFolder folder;
+  const Environment cache("PROTOLITH_CACHE", (folder / "cache").c_str());
+  for (int c = 0; c < 9; ++c) write_class(folder / "data" / ("c" + std::to_string(c)), c);
+  const std::string few =
+      "--train-way 2 --train-query 1 --val-way 2 --val-query 1 --val-episodes 2 --episodes 2 "
+      "--epoch-episodes 2 --threads 1 --image-size 16 --split-shares 3,3,3 ";
+  const char* const refused = "would be taken for a class";
+  expect(folder.path(), "train " + few + "--data folder:data --out data/run", 2, refused);
+  expect(folder / "data", "train " + few + "--data folder:.", 2, refused);  // runs/NAME
+  expect(folder.path(), "sweep --r 0.1 " + few + "--data folder:data --out data/../data/s", 2,
+         refused);
+  CHECK(std::distance(fs::directory_iterator(folder / "data"), {}) == 9);
+  // Beside it is well. Its test episodes are of the default 20 ways, which 3 classes cannot give.
+  expect(folder.path(), "train " + few + "--data folder:data --out data-run", 0,
+         "'protolith eval' will need other episodes or another split: a 20-way episode needs");
+}
+
 TEST_CASE("a resume that asks for less than there is changes nothing") {
   const TemporaryFolder folder;
   REQUIRE(run_program("train " + kSmallRun + "--episodes 10 --out run", folder.path()).code == 0);
