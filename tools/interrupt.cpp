@@ -1,5 +1,6 @@
 #include "tools/interrupt.h"
 
+#include <array>
 #include <atomic>
 
 #include "engine/check.h"
@@ -16,26 +17,37 @@ extern "C" void request_stop(int /*signal*/) {
   state.store(kRequested, std::memory_order_relaxed);
 }
 
+struct Watched {
+  int signal;
+  bool of_terminal;  ///< ignored where the program was started to do without one
+  bool once;         ///< the second signal finds the default action, which ends the program
+};
+constexpr std::array<Watched, 3> kWatched{
+    {{SIGINT, true, true}, {SIGTERM, false, true}, {SIGHUP, true, false}}};
+
 }  // namespace
 
 InterruptGuard::InterruptGuard() {
   int expected = kNoGuard;
   PROTOLITH_CHECK(state.compare_exchange_strong(expected, kWatching),
                   "interrupts are being watched already");
-  struct sigaction action {};
-  action.sa_handler = request_stop;
-  sigemptyset(&action.sa_mask);
-  // RESETHAND: the second signal finds the default action, which ends the program at once.
-  // RESTART: a write that is under way goes on.
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
-  sigaction(SIGINT, nullptr, &previous_interrupt_);
-  if (previous_interrupt_.sa_handler != SIG_IGN) sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, &previous_terminate_);
+  for (std::size_t i = 0; i < kWatched.size(); ++i) {
+    const Watched& watched = kWatched[i];
+    struct sigaction action {};
+    action.sa_handler = request_stop;
+    sigemptyset(&action.sa_mask);
+    // RESTART: a write that is under way goes on.
+    action.sa_flags = static_cast<int>(SA_RESTART | (watched.once ? SA_RESETHAND : 0U));
+    sigaction(watched.signal, nullptr, &previous_[i]);
+    if (watched.of_terminal && previous_[i].sa_handler == SIG_IGN) continue;
+    sigaction(watched.signal, &action, nullptr);
+  }
 }
 
 InterruptGuard::~InterruptGuard() {
-  sigaction(SIGINT, &previous_interrupt_, nullptr);
-  sigaction(SIGTERM, &previous_terminate_, nullptr);
+  for (std::size_t i = 0; i < kWatched.size(); ++i) {
+    sigaction(kWatched[i].signal, &previous_[i], nullptr);
+  }
   state.store(kNoGuard);
 }
 

@@ -1,14 +1,16 @@
 #pragma once
 
+#include <array>
 #include <csignal>
 
 namespace protolith {
 
-/// While it lives, the first SIGINT (Ctrl-C) or SIGTERM asks the program to stop at the next
-/// convenient point, and a second one of the same kind ends it at once. A SIGINT that is ignored on
-/// construction stays so: programs started by nohup or by a script's `&` inherit that, and the
-/// terminal's Ctrl-C is not meant for them. The earlier handlers come back on destruction. At most
-/// one at a time.
+/// While it lives, the first SIGINT (Ctrl-C), SIGTERM or SIGHUP (a terminal that closes) asks the
+/// program to stop at the next convenient point. A second SIGINT or SIGTERM of the same kind ends
+/// it at once; of a closing terminal both the system and the shell may tell. A SIGINT or SIGHUP
+/// that is ignored on construction stays so: programs started by nohup or by a script's `&` inherit
+/// that, and what becomes of the terminal is not meant for them. The earlier handlers come back on
+/// destruction. At most one at a time.
 class InterruptGuard {
  public:
   /// Throws Error when another guard lives.
@@ -21,8 +23,7 @@ class InterruptGuard {
   bool requested() const noexcept;
 
  private:
-  struct sigaction previous_interrupt_ {};
-  struct sigaction previous_terminate_ {};
+  std::array<struct sigaction, 3> previous_{};
 };
 
 }  // namespace protolith

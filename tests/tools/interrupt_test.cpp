@@ -51,7 +51,7 @@ class Disposition {
 };
 
 TEST_CASE("the first signal asks, and the earlier handlers come back") {
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const Disposition initial(signal, SIG_DFL);
     const auto before = handler_of(signal);
     {
@@ -67,7 +67,7 @@ TEST_CASE("the first signal asks, and the earlier handlers come back") {
   }
 }
 
-TEST_CASE("the second signal of a kind ends the program") {
+TEST_CASE("the second signal of a kind ends the program, unless it is the terminal's end") {
   const auto twice = [](int signal) {
     return end_of_child([signal] {
       const Disposition initial(signal, SIG_DFL);
@@ -79,18 +79,21 @@ TEST_CASE("the second signal of a kind ends the program") {
   };
   CHECK(twice(SIGINT) == -SIGINT);
   CHECK(twice(SIGTERM) == -SIGTERM);
+  CHECK(twice(SIGHUP) == 0);
 }
 
-TEST_CASE("an inherited ignored SIGINT stays ignored; SIGTERM is always heard") {
+TEST_CASE("an inherited ignored SIGINT or SIGHUP stays ignored; SIGTERM is always heard") {
   // nohup and a script's `&` start programs so: the terminal's Ctrl-C is not meant for them, but
   // kill, which names the process, is.
   const Disposition interrupt(SIGINT, SIG_IGN);
+  const Disposition hangup(SIGHUP, SIG_IGN);
   const Disposition terminate(SIGTERM, SIG_IGN);
   const auto ignored = handler_of(SIGINT);
   {
     const InterruptGuard guard;
     CHECK(handler_of(SIGINT) == ignored);
     std::raise(SIGINT);
+    std::raise(SIGHUP);
     CHECK(!guard.requested());
     std::raise(SIGTERM);
     CHECK(guard.requested());
