@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <iostream>
 #include <new>
 
 #include "engine/check.h"
@@ -61,6 +62,9 @@ std::string parse_message(const CLI::App& app, const CLI::ParseError& error) {
                    : fmt::format("; it goes after the command: protolith {} {}", command.get_name(),
                                  unknown.front());
   }
+  // "--threads: At Most 1 required but received 2": of one value each
+  const std::size_t counted = message.find(": At Most 1 required");
+  if (counted != std::string::npos) message.replace(counted, std::string::npos, ": given twice");
   const std::string name = &command == &app ? "" : command.get_name() + " ";
   return fmt::format("{}\nSee: protolith {}--help", message, name);
 }
@@ -81,6 +85,14 @@ void refuse_empty_values(const CLI::App& command) {
 void flush_results() {
   PROTOLITH_CHECK(std::fflush(stdout) == 0 && std::ferror(stdout) == 0,
                   "the results cannot be written to standard output; is its disk full?");
+}
+
+/// What --help and --version ask for.
+int print_help(const CLI::App& app, const CLI::ParseError& asked) {
+  const int code = app.exit(asked);
+  if (std::cout.flush()) return code;
+  report("the text cannot be written to standard output; is its disk full?");
+  return kExitFailed;
 }
 
 }  // namespace
@@ -117,7 +129,7 @@ int CommandLine::run(int argc, const char* const* argv) {
   try {
     return dispatch(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app_->exit(error);  // --help, --version
+    if (error.get_exit_code() == 0) return print_help(*app_, error);
     report(parse_message(*app_, error));
     return kExitUsage;
   } catch (const UsageError& error) {

@@ -56,7 +56,7 @@ TEST_CASE("wrong usage ends with 2, names what is wrong on stderr and prints no 
       {"train --metric lsed:0:nan", "--metric lsed:0:nan: "},
       {"train --train-way 0", "--train-way 0: must be an integer from 2"},
       {"train --train-shot 0 --json", "--train-shot 0: must be an integer from 1"},
-      {"train --seed 1 --seed 2", "--seed"},
+      {"train --seed 1 --seed 2", "--seed: given twice"},
       {"train --last-pool perhaps", "--last-pool perhaps: must be on or off"},
       {"train --config /no/such.toml", "/no/such.toml: No such file or directory; give"},
       {"train --data mnist", "--data mnist: "},
@@ -161,6 +161,11 @@ TEST_CASE("a result that cannot be written is a failure") {
   const ProgramResult full = run_program("info --json >/dev/full");
   CHECK(full.code == 1);
   CHECK(contains(full.errors, "standard output"));
+  for (const char* text : {"--version", "--help", "train --help"}) {
+    const ProgramResult help = run_program(std::string(text) + " >/dev/full");
+    CHECK(help.code == 1);
+    CHECK(contains(help.errors, "standard output"));
+  }
 }
 
 }  // namespace
