@@ -36,10 +36,12 @@ F entry_point(void* module, const char* name) {
 
 std::unique_ptr<Backend> load_cuda_backend(const CudaOptions& options) {
   const fs::path file = module_file();
-  PROTOLITH_CHECK(fs::exists(file),
-                  "device cuda: {} is missing: this build computes on the CPU only. Build with "
-                  "-DPROTOLITH_CUDA=ON where the CUDA toolkit and cuDNN are, or use --device cpu",
-                  file.string());
+  PROTOLITH_CHECK(fs::exists(file), "device cuda: {} is missing{}, or use --device cpu",
+                  file.string(),
+                  PROTOLITH_HAS_CUDA != 0
+                      ? ": put it there from where the program was built"
+                      : ": this build computes on the CPU only. Build with -DPROTOLITH_CUDA=ON "
+                        "where the CUDA toolkit and cuDNN are");
   // Never closed: tensors may outlive the backend. A second call finds it loaded.
   void* const module = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   PROTOLITH_CHECK(module != nullptr, "device cuda: {}; install the CUDA libraries of that version",
@@ -55,7 +57,10 @@ std::unique_ptr<Backend> load_cuda_backend(const CudaOptions& options) {
 
 std::string cuda_obstacle() {
   std::error_code error;
-  if (!fs::exists(module_file(), error)) return "this build has no CUDA backend";
+  if (const fs::path file = module_file(); !fs::exists(file, error)) {
+    return PROTOLITH_HAS_CUDA != 0 ? fmt::format("{} is missing", file.string())
+                                   : "this build has no CUDA backend";
+  }
   // Closed again at once: the driver is small, and the module opens it for itself.
   void* const driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
   if (driver == nullptr) return "no NVIDIA driver is installed";
