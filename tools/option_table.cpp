@@ -337,8 +337,12 @@ void add_optimizer_options(std::vector<ConfigOption>& options) {
 
 void add_device_options(std::vector<ConfigOption>& options) {
   const auto group = OptionGroup::device;
-  options.push_back(device_option());
-  options.push_back(integer(
+  const auto add_of_machine = [&](ConfigOption option) {
+    option.of_machine = true;
+    options.push_back(std::move(option));
+  };
+  add_of_machine(device_option());
+  add_of_machine(integer(
       "threads", group, [](auto& c) -> auto& { return c.threads; }, 0, kMaxThreads,
       "CPU threads; 0: one per core"));
   // TOML integers are signed, so that a seed beyond them could not be written down.
@@ -355,10 +359,10 @@ void add_device_options(std::vector<ConfigOption>& options) {
       {"auto", "winograd", "direct"},
       "convolution blocks on the CPU: fused, by Winograd's algorithm, or as direct sums; auto: "
       "direct in bf16, else winograd"));
-  options.push_back(boolean(
+  add_of_machine(boolean(
       "deterministic", group, OptionType::toggle, [](auto& c) -> auto& { return c.deterministic; },
       "same seed, device and threads: same bits (default)"));
-  options.push_back(boolean(
+  add_of_machine(boolean(
       "graph", group, OptionType::toggle, [](auto& c) -> auto& { return c.graph; },
       "a training step on CUDA is one graph launch (default)"));
 }

@@ -35,6 +35,7 @@ struct ConfigOption {
   /// False for what a command sets by a flag of its own, such as train's --trainval RUN.
   bool has_flag = true;
   bool for_folders = false;  ///< says how to read folders of images, and nothing of other data
+  bool of_machine = false;   ///< where and how fast, not what: a run may go on with another value
 
   std::string flag() const;
 };

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "engine/file.h"
 #include "tools/child_process.h"
@@ -62,10 +61,9 @@ ReproduceOptions checked_options(const ReproduceFlags& flags) {
 
 /// What decides the numbers, and so must stay while a folder fills.
 nlohmann::json settings_of(const ReproduceOptions& options) {
-  static const std::set<std::string> kFree{"device", "threads", "deterministic", "graph"};
   nlohmann::json settings{{"target", options.target}, {"quick", options.quick}};
   for (const Assignment& flag : options.flags) {
-    if (!kFree.contains(flag.option->key)) settings[flag.option->key] = flag.value;
+    if (!flag.option->of_machine) settings[flag.option->key] = flag.value;
   }
   return settings;
 }

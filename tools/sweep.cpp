@@ -38,8 +38,11 @@ struct Sweep {
 /// What must not change while a sweep's folder fills, or its cells could not be compared.
 nlohmann::json sweep_settings(const Config& config, const Dataset& dataset) {
   nlohmann::json settings = to_json(config);
-  for (const char* free : {"preset", "metric", "s", "r", "temperature", "histogram_every", "device",
-                           "threads", "deterministic", "graph", "trainval"}) {
+  for (const ConfigOption& option : config_options()) {
+    if (option.of_machine) settings.erase(option.key);
+  }
+  for (const char* free :
+       {"preset", "metric", "s", "r", "temperature", "histogram_every", "trainval"}) {
     settings.erase(free);
   }
   settings["data"] =

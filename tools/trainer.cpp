@@ -72,11 +72,10 @@ std::int64_t episode_limit(const Config& config) {
 }
 
 std::string run_identity(const Config& config, const Dataset& dataset) {
-  // Where it runs, how long, and what is tested afterwards do not change the trained numbers.
+  // How long it is trained, and what is tested afterwards, do not change the trained numbers.
   static const std::set<std::string> kFree{
-      "preset",          "data",     "episodes",      "patience",   "max_epochs",
-      "histogram_every", "test_way", "test_shot",     "test_query", "test_episodes",
-      "device",          "threads",  "deterministic", "graph"};
+      "preset",          "data",     "episodes",  "patience",   "max_epochs",
+      "histogram_every", "test_way", "test_shot", "test_query", "test_episodes"};
   std::string identity = fmt::format("data = {} {} {:016x}", dataset.kind, dataset.preprocessing,
                                      dataset.content_hash);
   // Its images' content and preparation is in the line above.
@@ -84,7 +83,8 @@ std::string run_identity(const Config& config, const Dataset& dataset) {
   if (!split.empty()) identity += "\n" + split;
   const nlohmann::json settings = to_json(config);
   for (const auto& [key, value] : settings.items()) {
-    if (kFree.contains(key) || find_option(key)->for_folders) continue;
+    const ConfigOption& option = *find_option(key);
+    if (kFree.contains(key) || option.for_folders || option.of_machine) continue;
     identity += fmt::format("\n{} = {}", key, value.dump());
   }
   return identity;
