@@ -41,9 +41,8 @@ void write_cache(const std::filesystem::path& file, const CacheKey& key, const D
 bool check_pixels(const Dataset& dataset);
 
 /// The cached data set, every byte checked, or else what `build` returns, which is then cached and
-/// mapped. While
-/// another process builds the same, that is waited for (with a warning) instead. A cache that
-/// cannot be written only warns.
+/// mapped. While another process builds the same, that is waited for (with a warning) instead. A
+/// cache that cannot be written only warns.
 Dataset open_cached(const CacheKey& key, const DatasetOptions& options,
                     const std::function<Dataset()>& build);
 
