@@ -57,7 +57,9 @@ TEST_CASE("the official Omniglot: counts, pixels, cache, start-up time") {
     REQUIRE(again.from_cache);
     CHECK(again.splits == first.splits);
   }
+#if !defined(PROTOLITH_SANITIZED)  // which slows the hashing of 25 MB
   CHECK(best_ms < 20.0);
+#endif
 
   const VerifyReport report = verify_dataset(spec, options);
   CHECK(report.ok());
