@@ -16,6 +16,8 @@ void check_output(const std::string& option, const fs::path& file,
                         folder.string());
   PROTOLITH_CHECK_USAGE(!fs::is_directory(file, ignored), "{} {}: is a folder; give a file's name",
                         option, file.string());
+  PROTOLITH_CHECK_USAGE(!fs::exists(file, ignored) || fs::is_regular_file(file, ignored),
+                        "{} {}: is a device or a pipe; give a file's name", option, file.string());
   for (const fs::path& input : inputs) {
     PROTOLITH_CHECK_USAGE(!fs::equivalent(file, input, ignored),
                           "{} {}: would replace {}, which is read; give another name", option,

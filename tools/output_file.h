@@ -7,8 +7,9 @@
 
 namespace protolith {
 
-/// Throws UsageError naming `option` when the folder of `file` is not there, when `file` is one of
-/// the `inputs` that the command reads, or a file that a training run lives by.
+/// Throws UsageError naming `option` when the folder of `file` is not there, when `file` is a
+/// folder or a device, one of the `inputs` that the command reads, or a file that a training run
+/// lives by.
 void check_output(const std::string& option, const std::filesystem::path& file,
                   const std::vector<std::filesystem::path>& inputs = {});
 

@@ -132,6 +132,13 @@ TEST_CASE("eval refuses a folder whose classes were dealt out anew") {
   expect(folder.path(), "eval run", 2, "--split-lists");
 }
 
+TEST_CASE("a trace that cannot be written is found before the run's folder is made") {
+  const TemporaryFolder folder;
+  expect(folder.path(), "train " + kSmallRun + "--episodes 5 --out run --trace /dev/full", 2,
+         "--trace /dev/full: is a device or a pipe");
+  CHECK_FALSE(fs::exists(folder / "run"));
+}
+
 TEST_CASE("no run is put where it would be taken for a class of images") {
   const TemporaryFolder folder;
   const Environment cache("PROTOLITH_CACHE", (folder / "cache").c_str());
