@@ -1,5 +1,6 @@
 #include "data/cache.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
@@ -22,6 +23,7 @@ namespace {
 constexpr std::array<char, 8> kMagic = {'P', 'R', 'O', 'T', 'O', 'S', 'E', 'T'};
 constexpr std::uint32_t kVersion = 1;
 constexpr std::uint64_t kPage = 4096;
+constexpr std::size_t kCheckBlock = std::size_t{16} << 20;
 
 struct Header {
   std::array<char, 8> magic = kMagic;
@@ -221,7 +223,7 @@ void warn_uncached(const DatasetOptions& options, const Error& error) {
 std::optional<Dataset> intact_cache(const std::filesystem::path& file, const CacheKey& key,
                                     const DatasetOptions& options) {
   CacheLookup found = read_cache(file, key);
-  if (found.dataset && !check_pixels(*found.dataset)) {
+  if (found.dataset && !check_pixels(file)) {
     warn(options, fmt::format("{}: the cached pixels fail their checksum; they are decoded again",
                               file.string()));
     found.dataset.reset();
@@ -281,8 +283,18 @@ void write_cache(const std::filesystem::path& file, const CacheKey& key, const D
   write(out, key, dataset);
 }
 
-bool check_pixels(const Dataset& dataset) {
-  return hash_bytes(dataset.images.raw(), dataset.images.bytes()) == dataset.content_hash;
+bool check_pixels(const std::filesystem::path& file) {
+  const MappedFile mapped(file);
+  const Header header = read_header(mapped.bytes());
+  auto rest = mapped.bytes().subspan(static_cast<std::size_t>(header.pixel_offset));
+  ByteHash hash;
+  while (!rest.empty()) {
+    const std::size_t block = std::min(rest.size(), kCheckBlock);
+    hash.add(rest.first(block));
+    mapped.release();
+    rest = rest.subspan(block);
+  }
+  return hash.value() == header.pixel_hash;
 }
 
 Dataset open_cached(const CacheKey& key, const DatasetOptions& options,

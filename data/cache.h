@@ -37,8 +37,9 @@ CacheLookup read_cache(const std::filesystem::path& file, const CacheKey& key);
 /// Writes atomically, making the folder where needed. Throws Error naming the file.
 void write_cache(const std::filesystem::path& file, const CacheKey& key, const Dataset& dataset);
 
-/// Whether the pixels still have the hash that they were stored with.
-bool check_pixels(const Dataset& dataset);
+/// Whether a cache file's pixels still have the hash that they were stored with. Keeps a block of
+/// them in memory at a time. Throws Error when it cannot be read or is no cache file.
+bool check_pixels(const std::filesystem::path& file);
 
 /// The cached data set, every byte checked, or else what `build` returns, which is then cached and
 /// mapped. While another process builds the same, that is waited for (with a warning) instead. A

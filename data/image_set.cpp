@@ -1,5 +1,6 @@
 #include "data/image_set.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -31,6 +32,12 @@ constexpr std::array kKinds = {
          "give it a share of the classes by --split-shares, or a list {0}.txt by --split-lists"},
     Kind{"synthetic", "synthetic or synthetic:SEED", &open_synthetic, "it has all of them"},
 };
+
+std::uint64_t mixed(std::uint64_t hash, std::uint64_t word) {
+  constexpr std::uint64_t kPrime = 0x100000001b3U;
+  hash = (hash ^ word) * kPrime;
+  return hash ^ (hash >> 32);  // a product moves bits up only
+}
 
 const Kind& find_kind(const std::string& name, const std::string& spec) {
   for (const Kind& kind : kKinds) {
@@ -91,25 +98,26 @@ Dataset open_dataset(const std::string& spec, const DatasetOptions& options) {
   return find_kind(parsed.kind, spec).open(parsed.argument, options);
 }
 
-std::uint64_t hash_bytes(const void* data, std::size_t bytes) {
+void ByteHash::add(std::span<const std::byte> part) {
   static_assert(std::endian::native == std::endian::little);
-  constexpr std::uint64_t kPrime = 0x100000001b3U;
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  const auto mix = [&hash](std::uint64_t word) {
-    hash = (hash ^ word) * kPrime;
-    hash ^= hash >> 32;  // a product moves bits up only
-  };
-  const auto* next = static_cast<const std::byte*>(data);
-  for (std::size_t left = bytes; left > 0;) {
+  bytes_ += part.size();
+  while (!part.empty()) {
     std::uint64_t word = 0;
-    const std::size_t step = left < sizeof(word) ? left : sizeof(word);
-    std::memcpy(&word, next, step);
-    mix(word);
-    next += step;
-    left -= step;
+    const std::size_t step = std::min(part.size(), sizeof(word));
+    std::memcpy(&word, part.data(), step);
+    hash_ = mixed(hash_, word);
+    part = part.subspan(step);
   }
-  mix(bytes);
-  return hash;
+}
+
+std::uint64_t ByteHash::value() const {
+  return mixed(hash_, bytes_);
+}
+
+std::uint64_t hash_bytes(const void* data, std::size_t bytes) {
+  ByteHash hash;
+  hash.add({static_cast<const std::byte*>(data), bytes});
+  return hash.value();
 }
 
 }  // namespace protolith

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -76,8 +77,20 @@ DatasetSpec parse_dataset_spec(const std::string& spec);
 /// work, Error when the data is missing or damaged; the message names the file and the remedy.
 Dataset open_dataset(const std::string& spec, const DatasetOptions& options = {});
 
-/// A 64-bit hash of `bytes` bytes (FNV-1a over little-endian 64-bit words with a final mix): finds
-/// damage, not malice.
+/// A 64-bit hash of bytes that come in parts (FNV-1a over little-endian 64-bit words with a final
+/// mix): finds damage, not malice.
+class ByteHash {
+ public:
+  /// All parts but the last need a multiple of 8 bytes, or it is another hash than the whole's.
+  void add(std::span<const std::byte> part);
+  std::uint64_t value() const;
+
+ private:
+  std::uint64_t hash_ = 0xcbf29ce484222325U;
+  std::uint64_t bytes_ = 0;
+};
+
+/// The same of `bytes` bytes at once.
 std::uint64_t hash_bytes(const void* data, std::size_t bytes);
 
 }  // namespace protolith

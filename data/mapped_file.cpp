@@ -25,6 +25,10 @@ MappedFile::MappedFile(const std::filesystem::path& file) {
   bytes_ = {static_cast<const std::byte*>(address), size};
 }
 
+void MappedFile::release() const noexcept {
+  madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
   munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }

@@ -16,6 +16,8 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  /// Takes its pages out of this process's memory; reading them again brings them back.
+  void release() const noexcept;
 
  private:
   std::span<const std::byte> bytes_;

@@ -40,7 +40,7 @@ void check_cache(const CacheKey& key, const DatasetOptions& options, std::uint64
     case CacheLookup::State::valid:
       break;
   }
-  if (!check_pixels(*found.dataset)) {
+  if (!check_pixels(file)) {
     report.cache = fmt::format("damaged: {}", file);
     report.problems.push_back({"the cached pixels fail their checksum", remedy});
   } else if (report.ok() && found.dataset->content_hash != content_hash) {

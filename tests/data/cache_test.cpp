@@ -16,6 +16,7 @@
 #include "data/verify.h"
 #include "engine/check.h"
 #include "tests/data/fixtures.h"
+#include "tests/engine/child_process.h"
 #include "tests/engine/environment.h"
 #include "tests/engine/temporary_folder.h"
 
@@ -73,10 +74,10 @@ TEST_CASE("a cached data set comes back identical, mapped and aligned") {
   REQUIRE(found.state == State::valid);
   check_same(*found.dataset, dataset);
   CHECK(found.dataset->from_cache);
-  CHECK(check_pixels(*found.dataset));
+  CHECK(check_pixels(file));
   CHECK(reinterpret_cast<std::uintptr_t>(found.dataset->images.raw()) % 4096 == 0);
   std::filesystem::remove(file);  // the mapping outlives the file
-  CHECK(check_pixels(*found.dataset));
+  check_same(*found.dataset, dataset);
   CHECK(read_cache(file, {kKey.identity, "11 bytes"}).state == State::absent);
 }
 
@@ -132,7 +133,34 @@ TEST_CASE("any flipped byte of header or description is found at the start, of p
     spill(file, damaged);
     const CacheLookup found = read_cache(file, kKey);
     REQUIRE(found.state == State::valid);
-    CHECK_FALSE(check_pixels(*found.dataset));
+    CHECK_FALSE(check_pixels(file));
+  }
+}
+
+TEST_CASE("checking many pixels finds damage at either end and keeps few of them in memory") {
+  const TemporaryFolder folder;
+  const auto file = folder / "x";
+  constexpr std::size_t kBytes = 100'000'003;
+  {
+    Dataset dataset = small_dataset();
+    dataset.images = Tensor::of<const std::uint8_t>(std::vector<std::uint8_t>(kBytes, 1),
+                                                    {1, 1, static_cast<std::int64_t>(kBytes), 1});
+    dataset.content_hash = hash_bytes(dataset.images.raw(), dataset.images.bytes());
+    dataset.splits = {};
+    write_cache(file, kKey, dataset);
+  }
+  CHECK(testing::in_child([&] {
+          const std::size_t before = testing::peak_kib();
+          const bool intact = check_pixels(file);
+          const bool small = testing::peak_kib() - before < kBytes / 2 / 1024;
+          return std::string(intact ? "intact" : "damaged") + (small ? "" : ", much memory");
+        }) == "intact");
+  for (const std::streamoff place : {std::streamoff{4096}, std::streamoff{4096 + kBytes - 1}}) {
+    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekp(place).put('\2').flush();
+    CHECK_FALSE(check_pixels(file));
+    stream.seekp(place).put('\1').flush();
+    CHECK(check_pixels(file));
   }
 }
 

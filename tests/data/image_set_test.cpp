@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <set>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "engine/check.h"
 #include "tests/data/fixtures.h"
@@ -49,6 +51,16 @@ TEST_CASE("the content hash sees every byte, its place and the length") {
     hashes.insert(hash_bytes(bytes.data(), size));
   }
   CHECK(hashes.size() == 1 + 100 + 100);
+}
+
+TEST_CASE("the content hash of parts is that of the whole") {
+  const std::vector<std::byte> bytes(101, std::byte{0x5a});
+  for (const std::size_t first : {std::size_t{0}, std::size_t{8}, std::size_t{96}}) {
+    ByteHash hash;
+    hash.add(std::span(bytes).first(first));
+    hash.add(std::span(bytes).subspan(first));
+    CHECK(hash.value() == hash_bytes(bytes.data(), bytes.size()));
+  }
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "data/mini_imagenet.h"
 
 #include <doctest/doctest.h>
-#include <sys/resource.h>
 
 #include <array>
 #include <cstring>
@@ -323,13 +322,6 @@ TEST_CASE("a link that leads nowhere is named where a folder would be") {
       contains(contents.problems[0].what, "cannot read the folder " + (folder / "test").string()));
 }
 
-/// The most memory that the process has had so far.
-std::size_t peak_kib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::size_t>(usage.ru_maxrss);
-}
-
 TEST_CASE("a table of nothing but commas takes no more memory than its bytes") {
   // Gathered as texts its cells would take 2 GiB.
   Files files = tables();
@@ -337,9 +329,9 @@ TEST_CASE("a table of nothing but commas takes no more memory than its bytes") {
   const std::string outcome = testing::in_child([&] {
     const TemporaryFolder folder;
     write_archive(folder / "a.tar.zst", files);
-    const std::size_t before = peak_kib();
+    const std::size_t before = testing::peak_kib();
     const std::string message = error_of([&] { open(folder / "a.tar.zst"); });
-    const bool small = peak_kib() - before < std::size_t{512} << 10;
+    const bool small = testing::peak_kib() - before < std::size_t{512} << 10;
     return (small ? "" : "too much memory; ") + message;
   });
   CAPTURE(outcome);

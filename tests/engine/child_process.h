@@ -1,9 +1,11 @@
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstddef>
 #include <exception>
 #include <string>
 
@@ -37,6 +39,13 @@ std::string in_child(Work work) {
   int status = 0;
   waitpid(child, &status, 0);
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? text : "died";
+}
+
+/// The most memory, in KiB, that this process has had so far; a child starts with what it has.
+inline std::size_t peak_kib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::size_t>(usage.ru_maxrss);
 }
 
 }  // namespace protolith::testing
