@@ -1,5 +1,8 @@
 #include "tools/checkpoint.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "engine/safetensors.h"
 
 namespace protolith {
@@ -71,6 +74,19 @@ TrainingState state_of(const SafeTensors& file) {
 
 void save_model(const std::filesystem::path& path, const Conv4& model, const CheckpointInfo& info) {
   write_safetensors(path, model_file(model, info));
+}
+
+bool holds_model(const std::filesystem::path& path, const Conv4& model) try {
+  const auto same = [](const auto& a, const auto& b) {
+    return a.first == b.first && a.second.shape() == b.second.shape() &&
+           a.second.dtype() == b.second.dtype() &&
+           std::memcmp(a.second.raw(), b.second.raw(), a.second.bytes()) == 0;
+  };
+  const std::map<std::string, Tensor> held = read_safetensors(path).tensors;
+  const std::map<std::string, Tensor> wanted = model.state();
+  return std::equal(held.begin(), held.end(), wanted.begin(), wanted.end(), same);
+} catch (const Error&) {
+  return false;
 }
 
 Checkpoint load_model(Backend& backend, const std::filesystem::path& path) {

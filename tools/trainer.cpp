@@ -147,6 +147,7 @@ std::string Trainer::resume() {
   state_ = std::move(restored);
   folder_.truncate_metrics(state_.epoch);
   folder_.truncate_histograms(state_.episodes);
+  restore_best();
   return warning;
 }
 
@@ -252,6 +253,7 @@ void Trainer::finish_epoch(Progress& progress, double seconds) {
   std::string text =
       fmt::format("epoch {}: {} episodes, train loss {:.4f}, accuracy {:.2f} %", state_.epoch + 1,
                   state_.episodes, trained.loss.value(), 100 * trained.accuracy.value());
+  bool best = false;
   if (validation_) {
     const Validation v = validate_epoch();
     line.update({{"val_loss", v.loss.mean},
@@ -260,19 +262,21 @@ void Trainer::finish_epoch(Progress& progress, double seconds) {
                  {"best", v.best}});
     text += fmt::format("; val loss {:.4f}, accuracy {}{}", v.loss.mean, percent_text(v.accuracy),
                         v.best ? " (best)" : "");
-    if (v.best) save_best();
+    best = v.best;
   }
   const std::string rate = progress.rate(progress_state());  // to an end that `best` has put off
   ++state_.epoch;
   state_.loss_sum = 0;
   state_.accuracy_sum = 0;
   // The line first: a resume drops lines beyond its checkpoint, but could not make up a lost one.
-  // The events last: a resume takes lost ones from the line, so they need not cost a checkpoint.
+  // The best model after the state that knows of it: a resume takes it from there. The events last:
+  // a resume takes lost ones from the line, so they need not cost a checkpoint.
   {
     const ProfileRange range(backend_.profiler(), "metrics");
     folder_.append_metrics(line);
   }
   save_last();
+  if (best) save_best();
   events_.epoch(line);
   progress.line(rate.empty() ? text : text + "; " + rate);
 }
@@ -310,6 +314,12 @@ void Trainer::save_best() {
   check_finite();
   forget_evaluation();
   save_model(folder_.best_checkpoint(), learner_.model(), info_);
+}
+
+void Trainer::restore_best() {
+  const bool is_best = validation_ && episodes_in_epoch() == 0 && state_.epoch > 0 &&
+                       state_.best_epoch == state_.epoch;
+  if (is_best && !holds_model(folder_.best_checkpoint(), learner_.model())) save_best();
 }
 
 void Trainer::forget_evaluation() const {

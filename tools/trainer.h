@@ -88,6 +88,8 @@ class Trainer {
   /// Throws Error when a weight or a statistic is infinite or NaN, before it is saved.
   void check_finite();
   void save_best();
+  /// The best model of a run that was killed after the checkpoint of its epoch and before it.
+  void restore_best();
   void save_last();
   /// Removes the evaluation of a model that is replaced.
   void forget_evaluation() const;

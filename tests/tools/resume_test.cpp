@@ -58,6 +58,37 @@ TEST_CASE("a run killed between its metrics line and its checkpoint repeats the 
   CHECK(killed.last() == whole.last());
 }
 
+TEST_CASE("a run killed between its checkpoint and its best model has both after a resume") {
+  const TemporaryFolder scratch;
+  Config config = small_config();
+  config.train.episodes = 5;  // the first epoch is the best so far
+  TrainingRun killed(scratch, "killed", config);
+  killed.train(false);
+  const std::string best = killed.best();
+  config.seed = 2;
+  TrainingRun other(scratch, "other", config);
+  other.train(false);
+  const auto evaluated = [&](const std::string& found) {
+    spill(killed.folder.best_checkpoint(), found);
+    spill(killed.folder.evaluation_file(), "{}");
+    killed.train(true);
+    CHECK(killed.best() == best);
+    return std::filesystem::exists(killed.folder.evaluation_file());
+  };
+  CHECK_FALSE(evaluated(other.best()));
+  CHECK_FALSE(evaluated(best.substr(0, 100)));
+  CHECK(evaluated(best));
+  std::filesystem::remove(killed.folder.best_checkpoint());
+  killed.train(true);
+  CHECK(killed.best() == best);
+
+  // In the middle of the next epoch the model is another.
+  killed.config.train.episodes = 20;
+  killed.train(true, [](const Trainer& t) { return t.state().episodes == 7; });
+  killed.train(true, [](const Trainer& t) { return t.state().episodes == 8; });
+  CHECK(killed.best() == best);
+}
+
 /// Whether TensorBoard shows every line of metrics.jsonl, once, and nothing else.
 bool events_are_metrics(const TrainingRun& run) {
   const std::vector<nlohmann::json> lines = run.metrics();

@@ -141,7 +141,6 @@ TEST_CASE("a loss that is not finite stops the run, names the episode and keeps 
   run.config.train.episodes = 5;
   run.train(false);
   const std::string last = run.last();
-  const std::string best = run.best();
   run.config.train.episodes = 20;
   const auto backend = open_backend(run.config);
   Trainer trainer(*backend, run.config, glyphs(), run.folder);
@@ -151,6 +150,7 @@ TEST_CASE("a loss that is not finite stops the run, names the episode and keeps 
   poisoned.tensors["encoder.0.0.weight"].host_span<float>()[0] = 3e38F;
   write_safetensors(run.folder.last_checkpoint(), poisoned);
   trainer.resume();
+  const std::string best = run.best();
   Progress progress(true);
   try {
     trainer.run(progress, [] { return false; });
