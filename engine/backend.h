@@ -349,6 +349,9 @@ struct CudaOptions {
   bool deterministic = true;  ///< the same bits at every run
   bool graph = true;          ///< replays are CUDA graphs
   CudaBatchNorm batch_norm = CudaBatchNorm::cudnn;
+  /// Told, once, when cuDNN has batch norm for the device but fails to build it: the fused kernels
+  /// compute it then. Empty: such a failure is an Error.
+  std::function<void(const std::string&)> warn = {};
 };
 
 }  // namespace protolith

@@ -161,12 +161,12 @@ struct DeviceEvent {
 class DeviceTrace {
  public:
   virtual ~DeviceTrace() = default;
-  /// Forgets what came before. The device has no work then.
+  /// Forgets what came before. The device has no work then. Once in a trace's life.
   virtual void start() = 0;
   /// The work since start(), in the order in which it began; all that the device was given must
-  /// have ended.
+  /// have ended. Recording ends with it.
   virtual std::vector<DeviceEvent> stop() = 0;
-  /// Records that were lost since start(), for want of memory.
+  /// Records that were lost between start() and stop(), for want of memory.
   virtual std::uint64_t dropped() const = 0;
 };
 

@@ -36,6 +36,7 @@ std::unique_ptr<Backend> open_cuda(const Config& config) {
   options.deterministic = config.deterministic;
   options.graph = config.graph;
   options.batch_norm = config.batch_norm == "fused" ? CudaBatchNorm::fused : CudaBatchNorm::cudnn;
+  if (config.batch_norm == "auto") options.warn = warn;  // asked for by name it must not be another
   return load_cuda_backend(options);
 }
 

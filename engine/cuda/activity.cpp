@@ -48,7 +48,7 @@ class ActivityTrace final : public DeviceTrace {
   ~ActivityTrace() override;
   void start() override;
   std::vector<DeviceEvent> stop() override;
-  std::uint64_t dropped() const override { return dropped_; }
+  std::uint64_t dropped() const override;
 
   void take(CUcontext context, std::uint32_t stream, std::uint8_t* buffer, std::size_t bytes);
 
@@ -59,9 +59,10 @@ class ActivityTrace final : public DeviceTrace {
   void keep(const DeviceEvent& event);
   std::string_view name_of(const char* mangled);
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::unordered_map<std::string, std::string> names_;  // kernels', by mangled name
   std::vector<DeviceEvent> events_;
+  bool recording_ = false;
   std::int64_t since_ = 0;
   std::uint64_t dropped_ = 0;
 };
@@ -125,14 +126,23 @@ void ActivityTrace::start() {
   events_.clear();
   dropped_ = 0;
   since_ = Profiler::now();
+  recording_ = true;
 }
 
 std::vector<DeviceEvent> ActivityTrace::stop() {
   flush();
+  // What comes now is of no interest, and recording it is not free.
+  for (const CUpti_ActivityKind kind : kKinds) static_cast<void>(cupti().disable(kind));
   const std::lock_guard lock(mutex_);
+  recording_ = false;
   std::stable_sort(events_.begin(), events_.end(),
                    [](const DeviceEvent& a, const DeviceEvent& b) { return a.begin < b.begin; });
   return std::exchange(events_, {});
+}
+
+std::uint64_t ActivityTrace::dropped() const {
+  const std::lock_guard lock(mutex_);
+  return dropped_;
 }
 
 void ActivityTrace::take(CUcontext context, std::uint32_t stream, std::uint8_t* buffer,
@@ -141,7 +151,10 @@ void ActivityTrace::take(CUcontext context, std::uint32_t stream, std::uint8_t* 
   CUpti_Activity* record = nullptr;
   while (bytes > 0 && cupti().next_record(buffer, bytes, &record) == CUPTI_SUCCESS) add(*record);
   std::size_t lost = 0;
-  if (cupti().dropped_records(context, stream, &lost) == CUPTI_SUCCESS) dropped_ += lost;
+  // The query, which sets CUPTI's own count back, at any time.
+  if (cupti().dropped_records(context, stream, &lost) == CUPTI_SUCCESS && recording_) {
+    dropped_ += lost;
+  }
 }
 
 // Layouts as of CUDA 12.8: newer ones only add members at the end.
@@ -172,7 +185,7 @@ void ActivityTrace::add(const CUpti_Activity& record) {
 }
 
 void ActivityTrace::keep(const DeviceEvent& event) {
-  if (event.begin < since_) return;
+  if (!recording_ || event.begin < since_) return;
   if (events_.size() < kCapacity) {
     events_.push_back(event);
   } else {

@@ -88,6 +88,24 @@ ConvBlockForward CudaBackend::finish_fused(const Tensor& x, Tensor convolved,
   return {std::move(y), std::move(context)};
 }
 
+bool CudaBackend::norm_by_cudnn(const Shape& convolved) {
+  // cuDNN has no batch norm for some devices and channels, nor a running variance for one row.
+  if (options_.batch_norm != CudaBatchNorm::cudnn || convolved.elements() <= convolved[3]) {
+    return false;
+  }
+  try {
+    return batch_norm_.supports(convolved);
+  } catch (const Error& error) {
+    PROTOLITH_CHECK(options_.warn, "{}; without it: --batch-norm fused", error.what());
+    options_.warn(
+        fmt::format("{}; the fused kernels compute batch norm instead, as with "
+                    "--batch-norm fused",
+                    error.what()));
+    options_.batch_norm = CudaBatchNorm::fused;  // for good: not half a network by either
+    return false;
+  }
+}
+
 ConvBlockForward CudaBackend::conv_block_forward(const Tensor& x, const ConvBlockParameters& p) {
   const ProfileRange range(profiler(), "conv_block_forward", x.shape());
   Tensor convolved = convolution(x, p.weight, {});
@@ -96,12 +114,8 @@ ConvBlockForward CudaBackend::conv_block_forward(const Tensor& x, const ConvBloc
   expect_shape(p.beta, "beta", device(), channels);
   expect_shape(p.running_mean, "running mean", device(), channels);
   expect_shape(p.running_variance, "running variance", device(), channels);
-  // cuDNN has no batch norm for some devices and channels, nor a running variance for one row.
-  const bool by_cudnn = options_.batch_norm == CudaBatchNorm::cudnn &&
-                        convolved.elements() > channels[0] &&
-                        batch_norm_.supports(convolved.shape());
-  return by_cudnn ? finish_by_cudnn(x, std::move(convolved), p)
-                  : finish_fused(x, std::move(convolved), p);
+  return norm_by_cudnn(convolved.shape()) ? finish_by_cudnn(x, std::move(convolved), p)
+                                          : finish_fused(x, std::move(convolved), p);
 }
 
 BatchNormGradients CudaBackend::backward_by_cudnn(const BatchStatistics& statistics,

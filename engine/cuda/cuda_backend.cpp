@@ -63,10 +63,11 @@ CudaBackend::~CudaBackend() {
 
 std::string CudaBackend::description() const {
   // All that decides about the last bits.
+  const bool by_cudnn = options_.batch_norm == CudaBatchNorm::cudnn &&
+                        cuda::compute_capability(device_.index) >= cuda::kCudnnNormCapability;
   return fmt::format("{} {}, {} convolution, {} batch norm, {}cuDNN {}, CUDA {}.{}",
                      to_string(device_), cuda::device_description(device_.index),
-                     options_.tf32 ? "tf32" : "fp32",
-                     options_.batch_norm == CudaBatchNorm::cudnn ? "cudnn" : "fused",
+                     options_.tf32 ? "tf32" : "fp32", by_cudnn ? "cudnn" : "fused",
                      options_.deterministic ? "" : "not deterministic, ", cudnnGetVersion(),
                      CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
 }

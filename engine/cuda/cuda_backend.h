@@ -107,6 +107,9 @@ class CudaBackend final : public Backend {
   std::unique_ptr<KernelBench> kernel_bench() override;
 
  private:
+  /// Whether cuDNN computes the batch norm of a convolution's output of that shape. Where it fails
+  /// to, it is done with: options_.warn is told, or Error thrown.
+  bool norm_by_cudnn(const Shape& convolved);
   /// A block's forward pass after its convolution: batch norm by cuDNN, or all fused by us.
   ConvBlockForward finish_by_cudnn(const Tensor& x, Tensor convolved,
                                    const ConvBlockParameters& parameters);

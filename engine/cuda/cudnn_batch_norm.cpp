@@ -128,6 +128,8 @@ CudnnPlan plan_batch_norm(BatchNormPass pass, const Shape& x, const DeviceProper
   try {
     return CudnnPlan(batch_norm_graph(pass, x), device,
                      {.options = options, .runtime_compilation = true});
+  } catch (const NoEngine& error) {
+    throw NoEngine(fmt::format("batch norm of {}: {}", to_string(x), error.what()));
   } catch (const Error& error) {
     throw Error(fmt::format("batch norm of {}: {}", to_string(x), error.what()));
   }
@@ -154,8 +156,11 @@ bool CudnnBatchNorm::supports(const Shape& x) {
       plan(pass, x);
     }
     answer->second = true;
-  } catch (const Error&) {
+  } catch (const NoEngine&) {
     // The answer stays no.
+  } catch (const Error&) {
+    supported_.erase(answer);  // that is no answer
+    throw;
   }
   return answer->second;
 }

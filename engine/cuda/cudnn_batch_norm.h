@@ -12,6 +12,9 @@
 
 namespace protolith::cuda {
 
+/// The compute capability (10 * major + minor) from which on cuDNN has any.
+inline constexpr int kCudnnNormCapability = 80;
+
 enum class BatchNormPass : std::uint8_t { training, training_running, inference, backward };
 
 /// The graph of one pass over x [N,H,W,C]. `training_running` also updates running statistics.
@@ -32,7 +35,8 @@ class CudnnBatchNorm {
   CudnnBatchNorm(const CudnnHandle& handle, CudnnOptions options, Workspace workspace);
 
   /// Whether cuDNN has what training on x [N,H,W,C] needs on this device. Makes the plans, once:
-  /// the answer is kept, a no too.
+  /// the answer is kept, a no too. Throws Error when it has, but cannot build it: without NVRTC,
+  /// say, which compiles its kernels.
   bool supports(const Shape& x);
 
   /// y = (x - mean) * inv_std * gamma + beta with the batch's mean and inv_std = 1 / sqrt(biased

@@ -67,21 +67,28 @@ EngineNotes notes_of(const Descriptor& config) {
                                                     CUDNN_BEHAVIOR_NOTE_TYPE_COUNT)};
 }
 
-std::vector<Descriptor> proposals(const OperationGraph& graph, const DeviceProperties& device,
-                                  cudnnBackendHeurMode_t mode) {
-  Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.descriptor());
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, device.descriptor());
-  heuristics.finalize();
-  return heuristics.descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
-                                kMaximumProposals);
-}
-
 std::string last_error(cudnnStatus_t status) {
   std::array<char, 512> detail{};
   cudnnGetLastErrorString(detail.data(), detail.size());
   return fmt::format("{} {}", cudnnGetErrorString(status), detail.data());
+}
+
+/// None where cuDNN refuses, which is noted: another mode may know what this one does not.
+std::vector<Descriptor> proposals(const OperationGraph& graph, const DeviceProperties& device,
+                                  cudnnBackendHeurMode_t mode, Refusals& refusals) {
+  Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.descriptor());
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, device.descriptor());
+  const cudnnStatus_t status = heuristics.try_finalize();
+  if (!succeeded(status)) {
+    refusals.text +=
+        fmt::format("\n  heuristics of mode {} -> {}", static_cast<int>(mode), last_error(status));
+    refusals.failure |= CUDNN_STATUS_CATEGORY(status) != CUDNN_STATUS_NOT_SUPPORTED;
+    return {};
+  }
+  return heuristics.descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
+                                kMaximumProposals);
 }
 
 }  // namespace
@@ -139,11 +146,14 @@ std::string objection(const EngineNotes& engine, const EngineRules& rules) {
 std::vector<EngineNotes> proposed_engines(const OperationGraph& graph,
                                           const DeviceProperties& device) {
   std::vector<EngineNotes> result;
+  Refusals refusals;
   for (const auto mode : kModes) {
-    for (const Descriptor& config : proposals(graph, device, mode)) {
+    for (const Descriptor& config : proposals(graph, device, mode, refusals)) {
       result.push_back(notes_of(config));
     }
   }
+  PROTOLITH_CHECK(!result.empty() || refusals.text.empty(), "cuDNN proposes no engine:{}",
+                  refusals.text);
   return result;
 }
 
@@ -151,21 +161,24 @@ CudnnPlan::CudnnPlan(OperationGraph graph, const DeviceProperties& device, const
     : graph_(std::move(graph)),
       config_(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR),
       plan_(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
-  std::string refusals;
+  Refusals refusals;
   for (const auto mode : kModes) {
-    for (Descriptor& config : proposals(graph_, device, mode)) {
+    for (Descriptor& config : proposals(graph_, device, mode, refusals)) {
       if (adopt(std::move(config), device, rules, refusals)) return;
     }
   }
-  throw Error(fmt::format("cuDNN has no engine for this operation that keeps the rules:{}",
-                          refusals.empty() ? " it proposes none" : refusals));
+  const std::string message =
+      fmt::format("cuDNN has no engine for this operation that keeps the rules:{}",
+                  refusals.text.empty() ? " it proposes none" : refusals.text);
+  if (refusals.failure) throw Error(message);
+  throw NoEngine(message);
 }
 
 bool CudnnPlan::adopt(Descriptor config, const DeviceProperties& device, const EngineRules& rules,
-                      std::string& refusals) {
+                      Refusals& refusals) {
   EngineNotes engine = notes_of(config);
   const auto refuse = [&](const std::string& reason) {
-    refusals += fmt::format("\n  engine {} -> {}", engine.description(), reason);
+    refusals.text += fmt::format("\n  engine {} -> {}", engine.description(), reason);
     return false;
   };
   if (const std::string reason = objection(engine, rules); !reason.empty()) return refuse(reason);
@@ -174,7 +187,10 @@ bool CudnnPlan::adopt(Descriptor config, const DeviceProperties& device, const E
   plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
   plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device.descriptor());
   const cudnnStatus_t status = plan.try_finalize();
-  if (!succeeded(status)) return refuse(last_error(status));
+  if (!succeeded(status)) {
+    refusals.failure = true;
+    return refuse(last_error(status));
+  }
 
   const auto workspace =
       static_cast<std::size_t>(plan.value<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));

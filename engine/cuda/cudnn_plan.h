@@ -37,6 +37,19 @@ struct EngineNotes {
   std::string description() const;
 };
 
+/// No engine that cuDNN proposes for an operation keeps the rules, if it proposes any. Another
+/// Error means that there are some, but that cuDNN failed.
+class NoEngine : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Why proposals will not do.
+struct Refusals {
+  std::string text;      ///< a line for each
+  bool failure = false;  ///< cuDNN failed at one of them, rather than it breaking the rules
+};
+
 struct EngineRules {
   CudnnOptions options;
   /// Engines that compile kernels when the plan is made need seconds and a compiler at run time.
@@ -61,7 +74,8 @@ struct Binding {
 /// An engine chosen, configured and built for one device and one operation.
 class CudnnPlan {
  public:
-  /// Throws Error that names every proposal and what is wrong with it when none will do.
+  /// Throws NoEngine or Error that names every proposal and what is wrong with it when none will
+  /// do.
   CudnnPlan(OperationGraph graph, const DeviceProperties& device, const EngineRules& rules);
 
   const EngineNotes& engine() const noexcept { return engine_; }
@@ -72,7 +86,7 @@ class CudnnPlan {
 
  private:
   bool adopt(Descriptor config, const DeviceProperties& device, const EngineRules& rules,
-             std::string& refusals);
+             Refusals& refusals);
 
   OperationGraph graph_;
   Descriptor config_, plan_;

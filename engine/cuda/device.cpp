@@ -5,6 +5,9 @@
 namespace protolith::cuda {
 namespace {
 
+/// The oldest that kernels/cuda is compiled for.
+constexpr int kLeastCapability = 75;
+
 /// "13.0" of CUDA's 13000.
 std::string version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
@@ -45,7 +48,18 @@ void use_device(int index) {
   PROTOLITH_CHECK_USAGE(index >= 0 && index < count,
                         "device cuda:{}: this machine has {} CUDA device{}, numbered from 0", index,
                         count, count == 1 ? "" : "s");
+  PROTOLITH_CHECK(compute_capability(index) >= kLeastCapability,
+                  "device cuda:{}: {} is too old: this program needs compute capability {}.{} or "
+                  "later; compute on the CPU (--device cpu)",
+                  index, device_description(index), kLeastCapability / 10, kLeastCapability % 10);
   PROTOLITH_CUDA(cudaSetDevice(index));
+}
+
+int compute_capability(int index) {
+  int major = 0, minor = 0;
+  PROTOLITH_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index));
+  PROTOLITH_CUDA(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index));
+  return 10 * major + minor;
 }
 
 std::string device_description(int index) {

@@ -6,8 +6,12 @@
 namespace protolith::cuda {
 
 /// Makes device number `index` the current one. Throws Error saying what is missing and what to do
-/// when there is no driver, an old driver or no device; UsageError when there are fewer devices.
+/// when there is no driver, an old driver, no device or one too old for our kernels; UsageError
+/// when there are fewer devices.
 void use_device(int index);
+
+/// 10 * major + minor of device number `index`.
+int compute_capability(int index);
 
 /// "NVIDIA H100, compute capability 9.0" of device number `index`.
 std::string device_description(int index);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/cuda/cuda_backend.h"
+#include "tests/engine/temporary_folder.h"
 #include "tests/gpu_emulation/device/device.h"
 
 namespace protolith::test {
@@ -49,6 +50,27 @@ TEST_CASE("a device number beyond the last one is wrong usage, and named") {
   CHECK_THROWS_AS(CudaBackend({.index = -1}), UsageError);
   CHECK_THROWS_AS(CudaBackend({.index = 1}), UsageError);
   CHECK(refusal(cudaSuccess, 1, CUDART_VERSION) == "");
+}
+
+TEST_CASE("a device that our kernels are not compiled for is refused at once") {
+  emulated::set_compute_capability(7, 0);
+  CHECK_THROWS_WITH_AS(CudaBackend({}),
+                       doctest::Contains("compute capability 7.0 is too old: this program needs "
+                                         "compute capability 7.5 or later; compute on the CPU"),
+                       Error);
+  emulated::reset();
+}
+
+TEST_CASE("the description names who computes batch norm") {
+  const auto description = [](int major, int minor, CudaBatchNorm batch_norm) {
+    emulated::set_compute_capability(major, minor);
+    const std::string text = CudaBackend({.batch_norm = batch_norm}).description();
+    emulated::reset();
+    return text;
+  };
+  CHECK(testing::contains(description(8, 0, CudaBatchNorm::cudnn), " cudnn batch norm"));
+  CHECK(testing::contains(description(8, 0, CudaBatchNorm::fused), " fused batch norm"));
+  CHECK(testing::contains(description(7, 5, CudaBatchNorm::cudnn), " fused batch norm"));
 }
 
 }  // namespace

@@ -72,12 +72,14 @@ TEST_CASE("a trace holds the device's work, graphs node by node, on the clock of
   {
     Setup s({.trace = file, .episodes = "3:5", .table = true});
     s.train(1, 2);  // the second one is recorded as a graph
+    CHECK(emulated::is_observed());
     s.learner.collect();
     emulated::reset_counters();
     s.train(3, 5);
     const emulated::Counters& done = emulated::counters();
     const auto kernels = done.kernels + done.cublas_calls + done.cudnn_calls;
     CHECK(done.graph_launches == 3);
+    CHECK_FALSE(emulated::is_observed());  // what comes after them is not recorded
     const ProfileReport report = s.profile.finish();
     std::int64_t calls = 0;
     for (const ProfileRow& row : report.device) calls += row.calls;

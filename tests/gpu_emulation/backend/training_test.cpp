@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "engine/cuda/cuda_backend.h"
+#include "tests/engine/temporary_folder.h"
 #include "tests/gpu_emulation/device/device.h"
 
 namespace protolith::test {
@@ -98,6 +99,34 @@ TEST_CASE("200 episodes on the emulated device learn, and stay finite" * doctest
 
 TEST_CASE("a loss that is not finite stops the optimizer on the device") {
   on_emulated_device({}, [](Backend& backend) { check_stopping(backend); });
+}
+
+TEST_CASE("where cuDNN fails to build its batch norm, the fused one takes over with a warning") {
+  const EpisodeSampler episodes = small_episodes();
+  const auto train = [&](Backend& backend) {
+    Learner learner(backend, small_config(), patterns());
+    for (std::uint64_t i = 0; i < 3; ++i) learner.submit(episodes.sample(i), kSmallEpisode);
+    return learner.collect().back().loss;
+  };
+  double fused = 0;
+  on_emulated_device({.batch_norm = CudaBatchNorm::fused},
+                     [&](Backend& backend) { fused = train(backend); });
+  std::vector<std::string> warnings;
+  const auto warn = [&](const std::string& text) { warnings.push_back(text); };
+  emulated::fail_driver_call("nvrtcCompileProgram");
+  on_emulated_device({.warn = warn}, [&](Backend& backend) {
+    CHECK(testing::contains(backend.description(), "cudnn batch norm"));
+    CHECK(train(backend) == fused);
+    CHECK(testing::contains(backend.description(), "fused batch norm"));
+  });
+  REQUIRE(warnings.size() == 1);
+  CHECK(testing::contains(warnings[0], "a kernel was not compiled; the fused kernels compute"));
+  // Asked for by name it must not be another.
+  emulated::fail_driver_call("nvrtcCompileProgram");
+  on_emulated_device({}, [&](Backend& backend) {
+    CHECK_THROWS_WITH_AS(train(backend), doctest::Contains("without it: --batch-norm fused"),
+                         Error);
+  });
 }
 
 }  // namespace

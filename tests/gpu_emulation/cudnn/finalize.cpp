@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/gpu_emulation/cudnn/descriptor.h"
+#include "tests/gpu_emulation/device/runtime.h"
 
 namespace protolith::emulated::dnn {
 namespace {
@@ -164,6 +165,15 @@ void check_heuristics(Descriptor& d) {
                       device->compute_capability);
 }
 
+/// What engines that compile at run time do, unless a test wants that to fail.
+void compile() {
+  Device& device = emulated::device();
+  const std::lock_guard lock(device.mutex);
+  if (device.failing_driver_call != "nvrtcCompileProgram") return;
+  device.failing_driver_call.clear();
+  throw Refusal{CUDNN_STATUS_INTERNAL_ERROR, "a kernel was not compiled"};
+}
+
 void check_plan(Descriptor& d) {
   const auto config = d.part(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
   require(config != nullptr && config->finalized, CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED,
@@ -173,6 +183,11 @@ void check_plan(Descriptor& d) {
           "no finalized device");
   require(config->engine.buildable, CUDNN_STATUS_NOT_SUPPORTED,
           "this engine does not support this shape after all");
+  const auto& notes = config->engine.behavior;
+  if (std::find(notes.begin(), notes.end(), CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION) !=
+      notes.end()) {
+    compile();
+  }
   d.engine = config->engine;
 }
 

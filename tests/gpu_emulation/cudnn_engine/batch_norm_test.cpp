@@ -112,5 +112,16 @@ TEST_CASE("before compute capability 8.0 there is no batch norm") {
   CHECK(emulated::counters().descriptors == made);
 }
 
+TEST_CASE(
+    "a batch norm that cuDNN fails to compile is an error, not a no, and may be tried again") {
+  Gpu gpu;
+  CudnnBatchNorm norm = gpu.batch_norm();
+  emulated::fail_driver_call("nvrtcCompileProgram");
+  CHECK_THROWS_WITH_AS(norm.supports({3, 4, 5, 8}),
+                       doctest::Contains("CUDNN_STATUS_INTERNAL_ERROR a kernel was not compiled"),
+                       Error);
+  CHECK(norm.supports({3, 4, 5, 8}));
+}
+
 }  // namespace
 }  // namespace protolith::test

@@ -134,6 +134,11 @@ void fail_driver_call(const std::string& name) {
   device().failing_driver_call = name;
 }
 
+bool is_observed() {
+  const std::lock_guard lock(device().mutex);
+  return device().observer != nullptr;
+}
+
 void set_compute_capability(int major, int minor) {
   const std::lock_guard lock(device().mutex);
   device().machine.major = major;

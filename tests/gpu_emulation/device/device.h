@@ -86,9 +86,12 @@ void reset();
 void set_total_memory(std::size_t bytes);
 /// What cudaGetDeviceCount and cudaDriverGetVersion answer, to play a machine without a device.
 void set_machine(cudaError_t count_status, int devices, int driver_version);
-/// Makes the next call of this function of the driver ("cuMemMap") or of CUPTI fail, as it may when
-/// the driver's own memory runs out or the user may not profile.
+/// Makes the next call of this function of the driver ("cuMemMap"), of CUPTI or of NVRTC
+/// ("nvrtcCompileProgram", by which cuDNN compiles batch norm) fail, as it may when the driver's
+/// own memory runs out, the user may not profile or the library is missing.
 void fail_driver_call(const std::string& name);
+/// Whether CUPTI records what the device does.
+bool is_observed();
 /// The compute capability that the device claims, 9.0 at first.
 void set_compute_capability(int major, int minor);
 
