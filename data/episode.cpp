@@ -35,8 +35,8 @@ EpisodeSampler::EpisodeSampler(std::vector<ImageClass> classes, EpisodeShape sha
                         "an episode of {}-way, {}-shot, {} queries has too many images", shape_.way,
                         shape_.shot, shape_.query);
   PROTOLITH_CHECK_USAGE(std::cmp_less_equal(shape_.way, classes_.size()),
-                        "a {}-way episode needs {} classes, the {} split has {}; lower the way or "
-                        "choose another split",
+                        "a {}-way episode needs {} classes, the {} split has {}; lower the way, or "
+                        "give the split more classes",
                         shape_.way, shape_.way, to_string(split_), classes_.size());
   for (const ImageClass& c : classes_) {
     PROTOLITH_CHECK_USAGE(c.count >= needed,

@@ -97,12 +97,27 @@ Header read_jpeg_header(std::span<const std::byte> bytes, const std::string& nam
   return {"JPEG", markers.width, markers.height, exif_orientation(markers.exif)};
 }
 
+/// What else a file's first bytes say it is, with the remedy.
+std::string foreign_type(std::span<const std::byte> bytes) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()),
+                              std::min<std::size_t>(bytes.size(), 12));
+  const auto named = [](const char* type) {
+    return fmt::format("{}: convert it to JPEG or PNG", type);
+  };
+  if (text.starts_with("RIFF") && text.ends_with("WEBP")) return named("WebP");
+  if (text.starts_with("GIF8")) return named("GIF");
+  if (text.starts_with("II*") || text.starts_with(std::string_view("MM\0*", 4)))
+    return named("TIFF");
+  if (text.size() == 12 && text.substr(4, 4) == "ftyp") return named("HEIC, AVIF or a film");
+  return "unknown image type";
+}
+
 /// stb_image would look further for a JPEG's start than is_jpeg(), past what scan_jpeg() checks.
 Header read_header(std::span<const std::byte> bytes, const std::string& name) {
   if (is_png(bytes)) return read_png_header(bytes, name);
   if (is_jpeg(bytes)) return read_jpeg_header(bytes, name);
-  PROTOLITH_CHECK(is_bmp(bytes), "{}: not a PNG, JPEG or BMP image ({} bytes; unknown image type)",
-                  name, bytes.size());
+  PROTOLITH_CHECK(is_bmp(bytes), "{}: not a PNG, JPEG or BMP image ({} bytes; {})", name,
+                  bytes.size(), foreign_type(bytes));
   return {"BMP"};
 }
 

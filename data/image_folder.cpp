@@ -158,9 +158,10 @@ std::vector<FileClass> list_image_classes(const fs::path& folder, ImageContents&
   }
   std::vector<FileClass> classes = find_classes(folder, contents);
   if (classes.size() < 2) {
-    contents.problems.push_back({fmt::format("{} has {} classes, an episode needs at least 2",
-                                             folder.string(), classes.size()),
-                                 kExpected});
+    contents.problems.push_back(
+        {fmt::format("{} has {} classes (folders of images), two are needed at least",
+                     folder.string(), classes.size()),
+         kExpected});
   }
   return classes;
 }

@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
-# What takes too long for every change: the program itself trained under the sanitizers,
-# bit-identical repetition and resume, an hour of fuzzing, kernels broken on purpose, and the accuracy
-# that real data must give.
-# Prints one line for each check; exits 1 when one fails.
+# What takes too long for every change, some hours: all tests, also under the sanitizers; the program
+# itself trained under these; bit-identical repetition and resume; 200 kills; an hour of fuzzing; CUDA
+# kernels broken on purpose and errors planted; and the accuracy that real data must give.
+# Prints one line for each check; exits 1 when one fails. JOBS (default: one per core) sets how many
+# processes run at once; PROTOLITH_DATA names a folder that holds omniglot/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if (($#)); then
+  sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"
+  [[ $* == --help || $* == -h ]] && exit 0
+  echo "long.sh: takes no arguments; settings are JOBS and PROTOLITH_DATA" >&2
+  exit 2
+fi
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -11,7 +11,13 @@ namespace protolith {
 std::span<const Workload> workloads() {
   static const std::array<Workload, 3> all{
       {{"O", "Omniglot, 60-way 1-shot 5-query", 28, 1, {60, 1, 5}, {20, 1, 5}, true},
-       {"Op", "the same without the last pool", 28, 1, {60, 1, 5}, {20, 1, 5}, false},
+       {"Op",
+        "Omniglot, 60-way 1-shot 5-query, no last pool",
+        28,
+        1,
+        {60, 1, 5},
+        {20, 1, 5},
+        false},
        {"M", "miniImageNet, 30-way 1-shot 15-query", 84, 3, {30, 1, 15}, {5, 1, 15}, true}}};
   return all;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <memory>
 #include <new>
 
 #include "engine/check.h"
@@ -62,6 +63,12 @@ std::string parse_message(const CLI::App& app, const CLI::ParseError& error) {
                    : fmt::format("; it goes after the command: protolith {} {}", command.get_name(),
                                  unknown.front());
   }
+  if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+    for (const CLI::Option* option : command.get_options()) {
+      const bool missing = message == option->get_name() + " is required";
+      if (missing && !option->nonpositional()) message += ": " + option->get_description();
+    }
+  }
   // "--threads: At Most 1 required but received 2": of one value each
   const std::size_t counted = message.find(": At Most 1 required");
   if (counted != std::string::npos) message.replace(counted, std::string::npos, ": given twice");
@@ -87,6 +94,16 @@ void flush_results() {
                   "the results cannot be written to standard output; is its disk full?");
 }
 
+/// "--graph,--no-graph{false}" is CLI11's way to say what the second name means.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
+    std::string name = CLI::Formatter::make_option_name(option, is_positional);
+    const std::size_t mark = name.find("{false}");
+    return mark == std::string::npos ? name : name.substr(0, mark);
+  }
+};
+
 /// What --help and --version ask for.
 int print_help(const CLI::App& app, const CLI::ParseError& asked) {
   const int code = app.exit(asked);
@@ -100,6 +117,7 @@ int print_help(const CLI::App& app, const CLI::ParseError& asked) {
 CommandLine::CommandLine() : app_(std::make_unique<CLI::App>(kDescription, "protolith")) {
   app_->set_version_flag("--version", "protolith " PROTOLITH_VERSION);
   app_->footer(kExamples);
+  app_->formatter(std::make_shared<HelpFormatter>());  // the commands inherit it
   app_->get_formatter()->column_width(34);
 }
 

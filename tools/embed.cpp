@@ -87,6 +87,7 @@ int embed(const EmbedFlags& flags) {
   std::vector<fs::path> inputs = files;
   inputs.emplace_back(flags.model);
   check_output("--out", flags.out, inputs);
+  warn_of_extension("--out", flags.out, ".npy");
   check_output(flags.names.empty() ? "the list of files" : "--names", names, inputs);
   const Config defaults;
   const auto backend = open_backend(flags.config.over(defaults), flags.output.quiet);
@@ -130,10 +131,10 @@ void add_embed_command(CommandLine& program) {
       "\n"
       "numpy.load('trees.npy') is f32 [images, features], by the batch-norm statistics of the\n"
       "training: a row depends on its image alone, and has the order of PyTorch's flatten\n"
-      "(channels, height, width). trees.txt names the file of each row, one a\n"
-      "line. Of a folder come the images in it and in its sub-folders (CLASS/FILE), in the order\n"
-      "of the names; hidden files and what lies deeper are skipped. Images are prepared as in\n"
-      "'protolith classify'.\n"
+      "(channels, height, width). trees.txt has the file of each row, a line each. Of a folder\n"
+      "come the images in it and in its sub-folders (CLASS/FILE), in the order of the names;\n"
+      "hidden files and what lies deeper are skipped. Images are prepared as in 'protolith\n"
+      "classify'.\n"
       "\n"
       "An image that cannot be read is left out of both files with a message, and the exit code\n"
       "is 1.",

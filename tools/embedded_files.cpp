@@ -60,7 +60,7 @@ std::vector<fs::path> list_images(const std::vector<std::string>& arguments, Sub
     list_folder(argument, sub_folders, files, skipped);
     PROTOLITH_CHECK_USAGE(files.size() > before,
                           "the folder {} has no images; they are files named .png, .jpg, .jpeg or "
-                          ".bmp{}",
+                          ".bmp{}; convert others to one of these",
                           argument,
                           sub_folders == SubFolders::search
                               ? ", in it or in its sub-folders"

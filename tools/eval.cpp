@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "data/preparation.h"
 #include "engine/file.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
@@ -26,19 +27,35 @@ struct EvalFlags {
   std::optional<std::int64_t> way, shot, query, episodes;
 };
 
+/// Besides --data with the data that a model was trained on, how it comes to images like those.
+std::string other_images(const CheckpointInfo& info) {
+  const Conv4Options& encoder = info.encoder;
+  const bool square = encoder.height == encoder.width;
+  if (square &&
+      preparation_of(info.preprocessing, encoder.height, encoder.width, encoder.channels).kind !=
+          ImageKind::picture) {
+    return "; 'protolith classify' and 'embed' make such images of files, folder:PATH does not";
+  }
+  return fmt::format(", or for folder:PATH --image-size {} --image-mode {}", encoder.height,
+                     encoder.channels == 1 ? "grey" : "rgb");
+}
+
 void check_images(const ModelSource& candidate, const Dataset& dataset) {
   const Shape& shape = dataset.images.shape();
   const CheckpointInfo& info = candidate.checkpoint.info;
   const Conv4Options& encoder = info.encoder;
+  const std::string remedy = other_images(info);
   PROTOLITH_CHECK_USAGE(
       encoder.height == shape[1] && encoder.width == shape[2] && encoder.channels == shape[3],
       "{} was trained on {}x{} images of {} channels, the data set has {}x{} of {}; use --data "
-      "with the data it was trained on, or for folder:PATH --image-size {} --image-mode {}",
+      "with the data it was trained on{}",
       candidate.name, encoder.height, encoder.width, encoder.channels, shape[1], shape[2], shape[3],
-      encoder.height, encoder.channels == 1 ? "grey" : "rgb");
+      remedy);
   if (!info.preprocessing.empty() && info.preprocessing != dataset.preprocessing) {
-    warn(fmt::format("{} was trained on images prepared as '{}', these are '{}'", candidate.name,
-                     info.preprocessing, dataset.preprocessing));
+    warn(
+        fmt::format("{} was trained on images prepared as '{}', these are '{}': its accuracy may "
+                    "suffer; use --data with the data it was trained on{}",
+                    candidate.name, info.preprocessing, dataset.preprocessing, remedy));
   }
 }
 

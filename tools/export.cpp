@@ -32,6 +32,7 @@ std::map<std::string, std::string> metadata_of(const CheckpointInfo& info,
 
 int export_model(const ExportFlags& flags) {
   check_output("--out", flags.out, {flags.model});
+  warn_of_extension("--out", flags.out, ".onnx");
   const auto backend = make_cpu_backend();
   const ModelSource source = open_model(*backend, flags.model);
   const CheckpointInfo& info = source.checkpoint.info;

@@ -6,10 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/file.h"
-#include "tools/checkpoint.h"
 #include "tools/command.h"
 #include "tools/gradient_files.h"
 #include "tools/interrupt.h"
+#include "tools/model_source.h"
 #include "tools/progress.h"
 #include "tools/session.h"
 
@@ -77,13 +77,14 @@ fs::path make_folder(const std::string& out) {
                         "--out {}: exists and is not empty; give a new folder", out);
   PROTOLITH_CHECK(!error, "{}: cannot be read: {}", out, error.message());
   fs::create_directories(folder, error);
-  PROTOLITH_CHECK(!error, "{}: cannot be made: {}", out, error.message());
+  PROTOLITH_CHECK(!error, "{}: cannot be made: {}; give another folder with --out", out,
+                  error.message());
   return folder;
 }
 
 /// The network of --checkpoint, checked to be one that the configuration trains.
 Checkpoint open_network(Backend& backend, const std::string& path, const Conv4Options& wanted) {
-  Checkpoint checkpoint = load_model(backend, path);
+  Checkpoint checkpoint = open_model(backend, path).checkpoint;
   const Conv4Options& found = checkpoint.info.encoder;
   PROTOLITH_CHECK_USAGE(
       found == wanted,
@@ -259,8 +260,9 @@ void add_grad_hist_command(CommandLine& program) {
       ->group(group);
   command
       .add_option("--checkpoint", flags->checkpoint,
-                  "start from this network, with a new optimizer, not from the initial one")
-      ->type_name("FILE")
+                  "start from this network, a run's best or a checkpoint file's, with a new "
+                  "optimizer, not from the initial one")
+      ->type_name("RUN-or-CHECKPOINT")
       ->group(group);
   command
       .add_option(

@@ -34,22 +34,32 @@ EpisodeShape episode_shape(const EpisodeConfig& config) {
   return {config.way, config.shot, config.query};
 }
 
+/// Names the flags of these episodes where they cannot be drawn.
+EpisodeSampler sampler(const Config& config, const EpisodeConfig& episodes, const Dataset& dataset,
+                       Split split, const char* flags) {
+  std::vector<ImageClass> classes = dataset.required_classes(split);
+  try {
+    return {std::move(classes), episode_shape(episodes), config.seed, split};
+  } catch (const UsageError& error) {
+    throw UsageError(fmt::format("{1} (--{0}-way, --{0}-shot, --{0}-query)", flags, error.what()));
+  }
+}
+
 EpisodeLayout layout_of(const EpisodeShape& shape) {
   return {shape.way, shape.shot, shape.query};
 }
 
 EpisodeSampler training_sampler(const Config& config, const Dataset& dataset) {
-  const Split split = config.trainval ? Split::trainval : Split::train;
-  return {dataset.required_classes(split), episode_shape(config.train), config.seed, split};
+  return sampler(config, config.train, dataset, config.trainval ? Split::trainval : Split::train,
+                 "train");
 }
 
 EpisodeSampler validation_sampler(const Config& config, const Dataset& dataset) {
-  return {dataset.required_classes(Split::val), episode_shape(config.val), config.seed, Split::val};
+  return sampler(config, config.val, dataset, Split::val, "val");
 }
 
 EpisodeSampler test_sampler(const Config& config, const Dataset& dataset) {
-  return {dataset.required_classes(Split::test), episode_shape(config.test), config.seed,
-          Split::test};
+  return sampler(config, config.test, dataset, Split::test, "test");
 }
 
 Conv4Options encoder_options(const Config& config, const Dataset& dataset) {

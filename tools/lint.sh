@@ -3,6 +3,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+if (($#)); then
+  sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"
+  [[ $* == --help || $* == -h ]] && exit 0
+  echo "lint.sh: takes no arguments; it checks all files" >&2
+  exit 2
+fi
+
 if ! command -v clang-format >/dev/null; then
   echo "lint.sh: clang-format is missing; third_party/install.sh --dev installs it" >&2
   exit 1

@@ -2,6 +2,7 @@
 
 #include "engine/check.h"
 #include "tools/run_folder.h"
+#include "tools/session.h"
 
 namespace protolith {
 
@@ -27,6 +28,13 @@ void check_output(const std::string& option, const fs::path& file,
       !RunFolder::holds_run(folder) || !RunFolder::has_file_named(file.filename()),
       "{} {}: is a file of the run in {}; give another name", option, file.string(),
       folder.string());
+}
+
+void warn_of_extension(const std::string& option, const fs::path& file,
+                       const std::string& extension) {
+  if (file.extension() == extension) return;
+  warn(fmt::format("{} {}: readers may expect the name to end in {}", option, file.string(),
+                   extension));
 }
 
 }  // namespace protolith

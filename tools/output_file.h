@@ -13,4 +13,9 @@ namespace protolith {
 void check_output(const std::string& option, const std::filesystem::path& file,
                   const std::vector<std::filesystem::path>& inputs = {});
 
+/// Warns when `file` is not named as what it will hold: its name ends otherwise than in
+/// `extension`.
+void warn_of_extension(const std::string& option, const std::filesystem::path& file,
+                       const std::string& extension);
+
 }  // namespace protolith

@@ -208,7 +208,7 @@ void add_reproduce_command(CommandLine& program) {
   command
       .add_option("--out", flags->out,
                   "the folder of its runs and results, made or continued (default: "
-                  "reproduce/TARGET, with -quick)")
+                  "reproduce/TARGET, or reproduce/TARGET-quick with --quick)")
       ->type_name("DIR")
       ->group("Output");
   flags->output.add_to(command);

@@ -177,6 +177,9 @@ int train(const TrainFlags& flags) {
   progress.line(fmt::format("{} in {}: {}, {} on {}", resumed ? "resuming" : "training",
                             folder.path().string(), to_string(config.metric), config.data,
                             backend->description()));
+  if (resumed && trainer.has_ended()) {
+    progress.line("it has ended already; --episodes, --max-epochs or --patience give it more");
+  }
   const Trainer::Outcome outcome = trainer.run(
       progress, [&] { return interrupt.requested(); }, &profile);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

@@ -200,6 +200,15 @@ TEST_CASE("a BMP's sizes count whichever way its rows lie, and none of them may 
 TEST_CASE("what is no image is refused with its name and size") {
   CHECK(contains(error_of([] { decode("<html>404 not found</html>"); }),
                  "a.png: not a PNG, JPEG or BMP image (26 bytes"));
+  const auto told = [](const std::string& bytes) { return error_of([&] { decode(bytes); }); };
+  CHECK(contains(told("GIF89a......"), "GIF: convert it to JPEG or PNG)"));
+  CHECK(contains(told("RIFF....WEBPVP8 "), "WebP: convert it"));
+  CHECK(contains(told(std::string("MM\0*........", 12)), "TIFF: convert it"));
+  CHECK(contains(told(std::string("\0\0\0\x18"
+                                  "ftypheic....",
+                                  16)),
+                 "HEIC, AVIF or a film: conv"));
+  CHECK(contains(told("RIFF....WAVE"), "unknown image type"));
   CHECK(error_of([] { decode(""); }) != "");
   CHECK(error_of([] { decode(std::string("\xff\xd8\xff\xe0\x00\x10JFIF", 10)); }) != "");
 }

@@ -164,7 +164,7 @@ TEST_CASE("bad folders say what is wrong and what to do") {
 
   files.clear();
   files["only/1.png"] = testing::png(4, 4, [](int, int) { return true; });
-  CHECK(contains(OwnImages(files).error(), "has 1 classes, an episode needs at least 2"));
+  CHECK(contains(OwnImages(files).error(), "has 1 classes (folders of images), two"));
   files["other/1.png"] = files["only/1.png"];
   CHECK(contains(OwnImages(files).error(), "2 classes are too few for 3 splits"));
   CHECK(contains(OwnImages({}).error(), "has 0 classes"));

@@ -281,12 +281,21 @@ class Scripts(Folder):
         for option in ("--cuda-graph-trace=node", "--capture-range=cudaProfilerApi", "--capture-range-end=stop",
                        "--kill=none", f"--output={self.out}/nsys"):
             self.assertIn(option, profile)
-        self.assertEqual(profile[-6:], [str(program), "train", "--preset", "demo", "--profile-episodes", "20:21"])
+        self.assertEqual(profile[-8:], [str(program), "train", "--preset", "demo", "--episodes", "21",
+                                        "--profile-episodes", "20:21"])
         self.assertEqual(stats[:2], ["nsys", "stats"])
         self.assertIn("cuda_gpu_kern_sum", stats)
         self.assertIn("cuda_gpu_trace", stats)
         self.assertIn("2 episode(s)", result.stdout)
         self.assertRegex(result.stdout, r"relu_pool +12 +500\.0 .* 12 ")
+
+    def test_training_goes_on_where_the_command_says_so(self):
+        self.write("bin/nsys", NSYS, executable=True)
+        program = self.write("protolith", WITH_CUDA, executable=True)
+        for length in (("--episodes", "400"), ("--episodes=400",)):
+            self.script("nsys.sh", "--program", program, "--out", self.out, "--episodes", "08:09", "train", *length)
+            self.assertEqual(self.recorded()[-2][-(4 + len(length)):],
+                             [str(program), "train", *length, "--profile-episodes", "08:09"])
 
     def test_nsys_records_all_of_another_command(self):
         self.write("bin/nsys", NSYS, executable=True)
@@ -316,7 +325,8 @@ class Scripts(Folder):
                        r"regex:sm__inst_executed_pipe_tensor.*\.sum$"):
             self.assertIn(metric, metrics)
         self.assertIn("regex:smsp__average_warps_issue_stalled_.*_per_issue_active.ratio", metrics)
-        self.assertEqual(measure[-6:], [str(program), "train", "--preset", "demo", "--profile-episodes", "20:20"])
+        self.assertEqual(measure[-8:], [str(program), "train", "--preset", "demo", "--episodes", "20",
+                                        "--profile-episodes", "20:20"])
         self.assertEqual(page[1:], ["--import", f"{self.out}/ncu.ncu-rep", "--csv", "--page", "raw",
                                     "--print-units", "base"])
         self.assertRegex(result.stdout, r"max_pool +2 +40\.0")

@@ -169,6 +169,7 @@ TEST_CASE("grad-hist: a checkpoint's network instead of the initial one") {
   };
   const double trained = median("--checkpoint " + run + "/best.safetensors");
   CHECK(trained != median(""));
+  CHECK(trained == median("--checkpoint " + run));
   const ProgramResult other =
       run_program("grad-hist --preset demo --last-pool on --checkpoint " + run +
                   "/best.safetensors --out '" + (scratch / "other").string() + "'");
@@ -219,7 +220,7 @@ TEST_CASE("grad-hist: wrong usage") {
   }
   const ProgramResult missing =
       run_program("grad-hist --preset demo --checkpoint none.safetensors", scratch.path());
-  CHECK(missing.code == 1);
+  CHECK(missing.code == 2);
   CHECK(contains(missing.errors, "none.safetensors"));
   CHECK(!fs::exists(scratch / "grad-hist"));
 }

@@ -41,6 +41,10 @@ TEST_CASE("--help gives defaults where they are what an absent flag stands for")
   }
 }
 
+TEST_CASE("--help names a switch and its opposite, and nothing else") {
+  CHECK(contains(run_program("train --help").output, "--graph,--no-graph  "));
+}
+
 TEST_CASE("wrong usage ends with 2, names what is wrong on stderr and prints no result") {
   const std::vector<std::pair<std::string, std::string>> cases{
       {"", "a command is needed"},
@@ -61,6 +65,7 @@ TEST_CASE("wrong usage ends with 2, names what is wrong on stderr and prints no 
       {"train --config /no/such.toml", "/no/such.toml: No such file or directory; give"},
       {"train --data mnist", "--data mnist: "},
       {"verify", "data is required"},
+      {"bench", "what is required: step (forward"},
       {"verify mnist:x", "mnist"},
       {"verify synthetic --split-seed 3", "--split-seed 3 has no effect with data synthetic"},
       {"--json info",

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "engine/safetensors.h"
+#include "tests/data/fixtures.h"
 #include "tests/engine/environment.h"
 #include "tests/tools/program_json.h"
 
@@ -153,7 +154,7 @@ TEST_CASE("wrong input names the file or value, and loses nothing") {
       {"train " + kSmallPreset + " --episodes 5 --out /proc/run", 1, "/proc/run"},
       {"train --preset demo --train-way 5000 --out " + path("x"), 2, "5000"},
       {"train --preset demo --train-shot 15 --train-query 10 --out " + path("x"), 2, "25"},
-      {"train --preset demo --val-way 5000 --out " + path("x"), 2, "5000"},
+      {"train --preset demo --val-way 5000 --out " + path("x"), 2, "--val-way"},
       {"train " + kSmallPreset + " --data omniglot:" + path("nowhere") + " --out " + path("x"), 1,
        "nowhere"},
       {"train --resume " + path("run") + " --seed 9", 2, "seed = 9"},
@@ -188,6 +189,35 @@ TEST_CASE("wrong input names the file or value, and loses nothing") {
   }
   CHECK_FALSE(std::filesystem::exists(folder / "x"));
   CHECK(slurp(run / "last.safetensors") == last);
+}
+
+TEST_CASE("what a run that has ended, or a name that misleads, is told") {
+  const TemporaryFolder folder;
+  const std::string run = "'" + (folder / "run").string() + "'";
+  REQUIRE(run_program(train(folder / "run", 10)).code == 0);
+  CHECK(contains(run_program("train --resume " + run).errors, "it has ended already; --episodes"));
+  const auto export_as = [&](const std::string& name) {
+    return run_program("export --model " + run + " --out '" + (folder / name).string() + "'");
+  };
+  CHECK(contains(export_as("a.pt").errors, "a.pt: readers may expect the name to end in .onnx"));
+  CHECK(export_as("a.onnx").errors.empty());
+}
+
+TEST_CASE("a model of drawings is not tested on photographs without a word") {
+  const TemporaryFolder folder;
+  for (const char* name : {"a/1.png", "a/2.png", "b/1.png", "b/2.png"}) {
+    std::filesystem::create_directories((folder / name).parent_path());
+    spill(folder / name, png(28, 28, [](int x, int) { return x > 9; }));
+  }
+  const std::string eval =
+      "eval '" PROTOLITH_GOLDENS
+      "/../../models/pretrained/omniglot-20w1s-lsed.safetensors' --data folder:'" +
+      folder.path().string() + "' --split-shares 0,0,1 --way 2 --shot 1 --query 1 --episodes 2 ";
+  const std::string remedy = "'protolith classify' and 'embed' make such images";
+  CHECK(contains(run_program(eval).errors, remedy));
+  const ProgramResult tested = run_program(eval + "--image-size 28 --image-mode grey");
+  CHECK(tested.code == 0);
+  CHECK(contains(tested.errors, remedy));
 }
 
 TEST_CASE("without a CUDA device, cuda is refused with the reason and auto trains on the CPU") {

@@ -42,6 +42,8 @@ parse_options() {
     [[ ${command[0]} == train ]] ||
       usage_error "--episodes $episodes: only train has episodes to choose from; leave it out for ${command[0]}"
     episode_count=$((10#${BASH_REMATCH[2]} - 10#${BASH_REMATCH[1]} + 1))
+    # The training ends with them unless it was told when; a preset's own end may be days away.
+    [[ " ${command[*]}" == *" --episodes"[\ =]* ]] || command+=(--episodes $((10#${BASH_REMATCH[2]})))
     command+=(--profile-episodes "$episodes")
   elif [[ ${command[0]} == train ]]; then
     usage_error "train needs --episodes A:B: the episodes to record, for example --episodes 20:24"

@@ -5,8 +5,9 @@ name=ncu.sh tool=ncu product="NVIDIA Nsight Compute" package=cuda-nsight-compute
 usage() {
   cat <<'END'
 usage: tools/profile/ncu.sh [options] COMMAND [options of protolith]
-  --episodes A:B   train: the episodes A to B only, counted from 1 (needed for train); ncu runs every
-                   kernel dozens of times, so one episode (20:20) is enough
+  --episodes A:B   train: the episodes A to B only, counted from 1 (needed for train), ending with B
+                   unless the command has --episodes N of its own; ncu runs every kernel dozens of
+                   times, so one episode (20:20) is enough
   --kernels REGEX  only kernels whose name matches, for example 'relu|pool'
   --workload W     also print what the formulas predict of a step: O, Op or M, as bench has them; the
                    command's own shapes must be those

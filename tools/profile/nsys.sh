@@ -4,7 +4,8 @@ name=nsys.sh tool=nsys product="NVIDIA Nsight Systems" package=cuda-nsight-syste
 usage() {
   cat <<'END'
 usage: tools/profile/nsys.sh [options] COMMAND [options of protolith]
-  --episodes A:B   train: record the episodes A to B only, counted from 1 (needed for train)
+  --episodes A:B   train: record the episodes A to B only, counted from 1 (needed for train),
+                   and end with B unless the command has --episodes N of its own
   --workload W     also print what the formulas predict of a step: O, Op or M, as bench has them; the
                    command's own shapes must be those
   --program FILE   protolith (default: build/profile/protolith)
