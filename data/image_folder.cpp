@@ -140,7 +140,12 @@ std::vector<FileClass> list_contents(const fs::path& folder, const FolderOptions
   contents.dataset.preprocessing = preprocessing_of(options);
   std::vector<FileClass> classes = list_image_classes(folder, contents);
   if (classes.size() < 2) return classes;
-  return split(std::move(classes), options, contents);
+  try {
+    return split(classes, options, contents);
+  } catch (const UsageError&) {
+    if (contents.problems.empty()) throw;
+    return classes;  // what is wrong with themselves is to be told first
+  }
 }
 
 void decode(const std::vector<FileClass>& classes, const FolderOptions& options,

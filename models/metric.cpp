@@ -4,20 +4,10 @@
 #include <cmath>
 #include <vector>
 
+#include "engine/text.h"
+
 namespace protolith {
 namespace {
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts(1);
-  for (const char c : text) {
-    if (c == separator) {
-      parts.emplace_back();
-    } else {
-      parts.back() += c;
-    }
-  }
-  return parts;
-}
 
 float parse_number(const std::string& text, const std::string& whole) {
   float value = 0;
@@ -42,7 +32,7 @@ LeakyDistance Metric::leaky() const {
 }
 
 Metric Metric::parse(const std::string& text) {
-  const std::vector<std::string> parts = split(text, ':');
+  const std::vector<std::string> parts = split_text(text, ':');
   Metric metric;
   if (parts[0] == "sed" && parts.size() == 1) {
     metric.kind = MetricKind::sed;

@@ -4,9 +4,12 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "engine/file.h"
 #include "tools/classifier.h"
 #include "tools/command.h"
+#include "tools/json_text.h"
 #include "tools/model_source.h"
+#include "tools/output_file.h"
 #include "tools/plot.h"
 #include "tools/session.h"
 
@@ -16,7 +19,7 @@ namespace {
 struct ClassifyFlags {
   ConfigFlags config;
   OutputFlags output;
-  std::string model, support;
+  std::string model, support, out;
   std::vector<std::string> queries;
   bool csv = false;
 };
@@ -53,14 +56,14 @@ nlohmann::json result_json(const Classification& result, const ClassifyFlags& fl
   for (const UnreadableFile& file : result.skipped) {
     skipped.push_back({{"file", file.file}, {"error", file.error}});
   }
-  nlohmann::json queries = nlohmann::json::array();
-  for (const Classified& query : result.queries) queries.push_back(query_json(result, query));
+  nlohmann::json results = nlohmann::json::array();
+  for (const Classified& query : result.queries) results.push_back(query_json(result, query));
   return {{"model", flags.model},
           {"metric", to_string(info.metric)},
           {"images", describe(preparation)},
           {"support", support},
           {"skipped", skipped},
-          {"queries", queries}};
+          {"results", results}};
 }
 
 std::string result_csv(const Classification& result) {
@@ -168,6 +171,9 @@ int classify(const ClassifyFlags& flags) {
   const std::vector<std::filesystem::path> queries =
       list_images(flags.queries, SubFolders::skip, note);
   std::vector<SupportClass> classes = list_support(flags.support, note);
+  std::vector<std::filesystem::path> inputs = queries;
+  inputs.emplace_back(flags.model);
+  if (!flags.out.empty()) check_output("--out", flags.out, inputs);
   const Config defaults;
   const auto backend = open_backend(flags.config.over(defaults), flags.output.quiet);
   const ModelSource source = open_model(*backend, flags.model);
@@ -175,10 +181,14 @@ int classify(const ClassifyFlags& flags) {
   const Preparation preparation = preparation_for(info, flags.model);
   const Classification result = classify_files(*backend, source.checkpoint, preparation,
                                                std::move(classes), queries, flags.output.quiet);
-  if (flags.output.json) {
-    print_json(result_json(result, flags, info, preparation));
+  const std::string text = flags.output.json
+                               ? json_text(result_json(result, flags, info, preparation))
+                           : flags.csv ? result_csv(result)
+                                       : result_table(result);
+  if (flags.out.empty()) {
+    std::fputs(text.c_str(), stdout);
   } else {
-    std::fputs((flags.csv ? result_csv(result) : result_table(result)).c_str(), stdout);
+    write_file_atomically(flags.out, text);
   }
   check_files(result);
   return kExitDone;
@@ -226,6 +236,8 @@ void add_classify_command(CommandLine& program) {
       ->type_name("FILE-or-DIR")
       ->required();
   command.add_flag("--csv", flags->csv, "print the results as CSV");
+  command.add_option("--out", flags->out, "write the results to this file, not to the terminal")
+      ->type_name("FILE");
   flags->config = ConfigFlags(command, {OptionGroup::device});
   flags->output.add_to(command);
 }

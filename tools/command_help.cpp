@@ -1,22 +1,15 @@
 // The walk through CLI11's tree that completion and the manual page share.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <sstream>
 
 #include "data/image_set.h"
+#include "engine/text.h"
 #include "tools/completion.h"
 #include "tools/presets.h"
 #include "tools/reproduce_plan.h"
 
 namespace protolith {
 namespace {
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::istringstream stream(text);
-  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
-  return parts;
-}
 
 /// "omniglot:" of "omniglot:FOLDER", "synthetic" of "synthetic or synthetic:SEED".
 std::vector<std::string> dataset_prefixes() {
@@ -45,7 +38,7 @@ std::vector<std::string> known_words(const std::string& kind) {
 
 /// "auto|cpu|cuda[:I]" gives auto, cpu and cuda.
 std::vector<std::string> alternatives(const std::string& kind) {
-  std::vector<std::string> words = split(kind, '|');
+  std::vector<std::string> words = split_text(kind, '|');
   for (std::string& word : words) word = word.substr(0, word.find('['));
   return words;
 }
@@ -66,7 +59,7 @@ ValueHelp value_of_type(const std::string& type) {
   const std::size_t range = type.find(" in [");
   if (set != std::string::npos) {
     const std::size_t end = type.find('}', set);
-    value.words = split(type.substr(set + 2, end - set - 2), ',');
+    value.words = split_text(type.substr(set + 2, end - set - 2), ',');
     value.kind = fmt::format("{}", fmt::join(value.words, "|"));
   } else {
     value.kind = range == std::string::npos ? type : type.substr(0, type.find(':'));

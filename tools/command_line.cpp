@@ -155,6 +155,11 @@ int CommandLine::run(int argc, const char* const* argv) {
     return kExitUsage;
   } catch (const std::bad_alloc&) {
     report("out of memory; use fewer classes or images per episode");
+  } catch (const Error& error) {
+    report(error.what());
+#ifndef NDEBUG
+    std::fputs(fmt::format("  thrown at {}\n", error.where()).c_str(), stderr);
+#endif
   } catch (const std::exception& error) {
     report(error.what());
   }

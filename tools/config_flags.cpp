@@ -5,6 +5,7 @@
 
 #include "engine/check.h"
 #include "tools/command.h"
+#include "tools/json_text.h"
 #include "tools/presets.h"
 
 namespace protolith {
@@ -115,10 +116,7 @@ void OutputFlags::add_to(CLI::App& command) {
 }
 
 void print_json(const nlohmann::json& object) {
-  // Names of files need not be UTF-8, and a result must not be lost to one that is not.
-  const std::string text =
-      object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  std::fputs(text.c_str(), stdout);
+  std::fputs(json_text(object).c_str(), stdout);
 }
 
 }  // namespace protolith

@@ -189,6 +189,13 @@ bool is_own(const ModelSource& candidate, const Config& config, const EvalFlags&
 void record(const ModelSource& candidate, const Config& config, const EvalFlags& flags,
             const EpisodeConfig& episodes, const EpisodeScores& scores) {
   if (!is_own(candidate, config, flags)) return;
+  if (!holds_model(candidate.file, *candidate.checkpoint.model)) {
+    warn(
+        fmt::format("{} has another model than the one evaluated: its training goes on; the "
+                    "result is not kept in its folder",
+                    candidate.file.string()));
+    return;
+  }
   try {
     write_file_atomically(RunFolder::open(candidate.name).evaluation_file(),
                           result_json(flags, episodes, scores).dump() + "\n");

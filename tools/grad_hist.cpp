@@ -6,9 +6,11 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/file.h"
+#include "engine/text.h"
 #include "tools/command.h"
 #include "tools/gradient_files.h"
 #include "tools/interrupt.h"
+#include "tools/json_text.h"
 #include "tools/model_source.h"
 #include "tools/progress.h"
 #include "tools/session.h"
@@ -24,23 +26,11 @@ struct GradHistFlags {
   std::string metrics, at = "0", checkpoint, out = "grad-hist", gradient = "softmax";
 };
 
-std::vector<std::string> split_list(const std::string& text) {
-  std::vector<std::string> parts(1);
-  for (const char c : text) {
-    if (c == ',') {
-      parts.emplace_back();
-    } else {
-      parts.back() += c;
-    }
-  }
-  return parts;
-}
-
 /// "0,8,16": ascending iterations.
 std::vector<std::int64_t> parse_iterations(const std::string& text) {
   constexpr std::int64_t kMost = 1'000'000'000;
   std::vector<std::int64_t> iterations;
-  for (const std::string& part : split_list(text)) {
+  for (const std::string& part : split_text(text, ',')) {
     std::int64_t value = 0;
     const char* const last = part.data() + part.size();
     const auto [end, error] = std::from_chars(part.data(), last, value);
@@ -59,7 +49,7 @@ std::vector<std::int64_t> parse_iterations(const std::string& text) {
 std::vector<Config> configurations(const GradHistFlags& flags) {
   if (flags.metrics.empty()) return {flags.config.resolve()};
   std::vector<Config> configs;
-  for (const std::string& text : split_list(flags.metrics)) {
+  for (const std::string& text : split_text(flags.metrics, ',')) {
     const Assignment metric{find_option("metric"), text, "--metric " + text};
     configs.push_back(flags.config.resolve({metric}));
     for (std::size_t i = 0; i + 1 < configs.size(); ++i) {
@@ -190,7 +180,7 @@ void finish(Collection& c, const Config& config, const std::string& failure) {
   draw(histogram_figure(c.records, counts, source, c.flags.gradient == "euclidean"),
        c.folder / "figure");
   // Last: it says that the folder is whole.
-  write_file_atomically(c.folder / "summary.json", result.dump(1) + "\n");
+  write_file_atomically(c.folder / "summary.json", json_text(result, 1));
 }
 
 int grad_hist(const GradHistFlags& flags) {
@@ -207,6 +197,7 @@ int grad_hist(const GradHistFlags& flags) {
   if (!flags.checkpoint.empty()) {
     open_network(*backend, flags.checkpoint, encoder_options(configs.front(), dataset));
   }
+  check_outside_data(configs.front(), flags.out);
   const fs::path folder = make_folder(flags.out);
   write_file_atomically(folder / "config.toml", to_toml(configs.front()));
   Progress progress(flags.output.quiet);

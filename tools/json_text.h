@@ -1,8 +1,9 @@
-// Reading JSON that anybody may have written.
+// Writing JSON, and reading what anybody may have written.
 #pragma once
 
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <string_view>
 
 namespace protolith {
@@ -16,5 +17,12 @@ inline constexpr std::size_t kMaxJsonValues = 1'000'000;
 /// The value that `text` holds. Discarded (`is_discarded()`) when it is not JSON, or exceeds one of
 /// the two limits, which are checked before it is parsed.
 nlohmann::json parse_json(std::string_view text);
+
+/// `value` and a line break; `indent` spaces a level, -1: all in one line. Bytes that are not UTF-8
+/// become U+FFFD: names of files need not be, and no result shall be lost to one.
+std::string json_text(const nlohmann::json& value, int indent = -1);
+
+/// Whether a configuration, JSON or TOML, can hold `text`.
+bool is_utf8(const std::string& text);
 
 }  // namespace protolith

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -25,9 +26,18 @@ void limit_spinning(char** argv) {
   execv(program.c_str(), argv);
 }
 
+/// Opens what is closed of standard input, output and error: the first file that the program opens
+/// would take its place, and be written messages into.
+void fill_standard_streams() {
+  int opened = 0;
+  while (opened >= 0 && opened <= STDERR_FILENO) opened = open("/dev/null", O_RDWR);
+  if (opened > STDERR_FILENO) close(opened);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  fill_standard_streams();
   limit_spinning(argv);
   protolith::CommandLine program;
   protolith::add_commands(program);

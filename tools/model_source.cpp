@@ -20,7 +20,7 @@ ModelSource open_model(Backend& backend, const std::string& path) {
     PROTOLITH_CHECK_USAGE(std::filesystem::exists(path),
                           "{}: no such run folder or checkpoint; train one with 'protolith train'",
                           path);
-    ModelSource source{path, load_model(backend, path), Config{}, false};
+    ModelSource source{path, load_model(backend, path), Config{}, false, path};
     if (source.checkpoint.bare) warn_of_guesses(path, source.checkpoint.info.encoder);
     return source;
   }
@@ -33,7 +33,7 @@ ModelSource open_model(Backend& backend, const std::string& path) {
   if (!has_best && !config.trainval) {
     warn(fmt::format("{} has no best.safetensors: its last model is taken", path));
   }
-  return {path, load_model(backend, file), config, true};
+  return {path, load_model(backend, file), config, true, file};
 }
 
 }  // namespace protolith

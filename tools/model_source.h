@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "tools/checkpoint.h"
@@ -13,6 +14,7 @@ struct ModelSource {
   Checkpoint checkpoint;
   Config config;  ///< the run's; the defaults for a checkpoint file
   bool is_run = false;
+  std::filesystem::path file = {};  ///< the checkpoint's
 };
 
 /// Opens a run folder (its best checkpoint; its last one where there is no best, as after

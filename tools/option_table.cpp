@@ -344,7 +344,7 @@ void add_device_options(std::vector<ConfigOption>& options) {
   add_of_machine(device_option());
   add_of_machine(integer(
       "threads", group, [](auto& c) -> auto& { return c.threads; }, 0, kMaxThreads,
-      "CPU threads; 0: one per core"));
+      "CPU threads; 0: one per core, as far as OMP_NUM_THREADS and a container's quota allow"));
   // TOML integers are signed, so that a seed beyond them could not be written down.
   options.push_back(integer(
       "seed", group, [](auto& c) -> auto& { return c.seed; }, 0,

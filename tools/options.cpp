@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/check.h"
+#include "tools/json_text.h"
 #include "tools/presets.h"
 
 namespace protolith {
@@ -19,15 +20,6 @@ std::string preset_of(const Assignments& assignments, const std::string& fallbac
     name = assignment.value;
   }
   return name;
-}
-
-bool is_utf8(const std::string& text) {
-  try {
-    static_cast<void>(nlohmann::json(text).dump());
-    return true;
-  } catch (const nlohmann::json::type_error&) {
-    return false;
-  }
 }
 
 /// A flag that says how to read folders of images would have no effect on other data.

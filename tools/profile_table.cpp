@@ -18,7 +18,7 @@ struct Rates {
   double of_peak = 0, of_copy = 0;
 };
 
-Rates rates_of(const ProfileRow& row, const DevicePeak& peak) {
+Rates rates_of(const ProfileRow& row, const ProfilePeak& peak) {
   const double seconds = static_cast<double>(row.total) * 1e-9;
   if (seconds <= 0) return {};
   return {peak.flops > 0 ? row.cost.flops / seconds / peak.flops : 0,
@@ -45,7 +45,8 @@ void add(ProfileRow& sum, const ProfileRow& row) {
   sum.cost = sum.cost + row.cost;
 }
 
-std::string table(const std::vector<ProfileRow>& rows, std::int64_t total, const DevicePeak& peak) {
+std::string table(const std::vector<ProfileRow>& rows, std::int64_t total,
+                  const ProfilePeak& peak) {
   std::string text;
   ProfileRow small, all;
   int left_out = 0;
@@ -68,7 +69,7 @@ std::string table(const std::vector<ProfileRow>& rows, std::int64_t total, const
   return text + line("all", "", all, share(all.self, total), rates_of(all, peak));
 }
 
-nlohmann::json json_of(const ProfileRow& row, std::int64_t total, const DevicePeak& peak) {
+nlohmann::json json_of(const ProfileRow& row, std::int64_t total, const ProfilePeak& peak) {
   nlohmann::json object{{"name", row.name},
                         {"calls", row.calls},
                         {"total_ms", static_cast<double>(row.total) * 1e-6},
@@ -101,12 +102,12 @@ double cost_share(const ProfileReport& report, double ns) {
 
 }  // namespace
 
-DevicePeak measured_peak(const Backend& backend) {
+ProfilePeak measured_peak(const Backend& backend) {
   if (backend.device().type != DeviceType::cpu) return {};
   return {cpu::peak_flops(), cpu::copy_bandwidth()};
 }
 
-std::string profile_table(const ProfileReport& report, const DevicePeak& peak) {
+std::string profile_table(const ProfileReport& report, const ProfilePeak& peak) {
   const std::string head = fmt::format(
       "{:<37} {:<18} {:>8} {:>10} {:>10} {:>7} {:>9} {:>9} {:>7} {:>7}\n", "range", "input",
       "calls", "total ms", "own ms", "share", "GFLOP", "MB", "of peak", "of copy");
@@ -130,7 +131,7 @@ std::string profile_table(const ProfileReport& report, const DevicePeak& peak) {
                     100 * cost_share(report, cost.off));
 }
 
-nlohmann::json profile_json(const ProfileReport& report, const DevicePeak& peak) {
+nlohmann::json profile_json(const ProfileReport& report, const ProfilePeak& peak) {
   nlohmann::json operations = nlohmann::json::array(), device = nlohmann::json::array();
   for (const ProfileRow& row : report.rows) operations.push_back(json_of(row, report.total, peak));
   const std::int64_t total = device_total(report);

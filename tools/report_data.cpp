@@ -103,8 +103,7 @@ std::optional<TestResult> read_test(const fs::path& path) {
 
 /// `text` with U+FFFD for what is not UTF-8, as names of files may hold.
 std::string as_utf8(const std::string& text) {
-  return json::parse(json(text).dump(-1, ' ', false, json::error_handler_t::replace))
-      .get<std::string>();
+  return json::parse(json_text(text)).get<std::string>();
 }
 
 ReportedRun read_run(const std::string& path) {

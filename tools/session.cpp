@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "engine/cuda_loader.h"
+#include "tools/json_text.h"
 
 namespace protolith {
 
@@ -89,6 +90,10 @@ void make_data_absolute(Config& config) {
   config.data = absolute_data(config.data);
   std::string& lists = config.folder.split_lists;
   if (!lists.empty()) lists = absolute_path(lists);
+  for (const std::string& path : {config.data, lists}) {
+    PROTOLITH_CHECK_USAGE(
+        is_utf8(path), "{}: must be UTF-8, so that files can hold it; rename what it names", path);
+  }
 }
 
 void check_outside_data(const Config& config, const std::filesystem::path& out) {

@@ -8,6 +8,7 @@
 #include "engine/file.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/json_text.h"
 #include "tools/session.h"
 #include "tools/settings_file.h"
 #include "tools/sweep_grid.h"
@@ -165,7 +166,7 @@ void report(const Sweep& sweep, const std::vector<SweepCell>& cells,
     result["test_ci95"] = test->ci95;
   }
   for (const SweepCell& cell : cells) result["cells"].push_back(to_json(cell));
-  write_file_atomically(sweep.out / "summary.json", result.dump(2) + "\n");
+  write_file_atomically(sweep.out / "summary.json", json_text(result, 2));
   if (as_json) {
     print_json(result);
     return;
@@ -197,7 +198,7 @@ int sweep(const SweepFlags& flags) {
                         "--reference {}: is none of the sweep's metrics; add it with --metric {}",
                         flags.reference, flags.reference);
   const InterruptGuard interrupt;
-  const std::unique_ptr<Backend> backend = open_backend(config, true);
+  const std::unique_ptr<Backend> backend = open_backend(config, flags.output.quiet);
   const Dataset dataset = open_data(config, flags.output.quiet);
   make_data_absolute(config);
   check_outside_data(config, flags.out);

@@ -123,7 +123,7 @@ nlohmann::json end_profile(ProfileSession& session, const Backend& backend,
                            const TrainFlags& flags) {
   const ProfileReport report = session.finish();
   if (!flags.profile.table) return {};
-  const DevicePeak peak = measured_peak(backend);
+  const ProfilePeak peak = measured_peak(backend);
   if (flags.output.json) return profile_json(report, peak);
   std::fputs(profile_table(report, peak).c_str(), stdout);
   return {};

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "engine/text.h"
 #include "tools/gradient_record.h"
 #include "tools/options.h"
 #include "tools/session.h"
@@ -25,21 +26,10 @@ CheckpointInfo checkpoint_info(const Config& config, const Dataset& dataset) {
 
 /// The lines of `a` that `b` lacks.
 std::string lines_missing(const std::string& a, const std::string& b) {
-  const auto lines = [](const std::string& text) {
-    std::vector<std::string> result(1);
-    for (const char c : text) {
-      if (c == '\n') {
-        result.emplace_back();
-      } else {
-        result.back() += c;
-      }
-    }
-    return result;
-  };
-  const std::vector<std::string> of_b = lines(b);
+  const std::vector<std::string> of_b = split_text(b, '\n');
   const std::set<std::string> known(of_b.begin(), of_b.end());
   std::string missing;
-  for (const std::string& line : lines(a)) {
+  for (const std::string& line : split_text(a, '\n')) {
     if (!known.contains(line)) missing += (missing.empty() ? "" : ", ") + line;
   }
   return missing;

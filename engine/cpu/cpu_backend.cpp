@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/cpu/thread_count.h"
 #include "engine/expect.h"
 #include "kernels/cpu/adam.h"
 #include "kernels/cpu/elementwise.h"
@@ -18,13 +19,13 @@
 namespace protolith {
 
 CpuBackend::CpuBackend(int threads, CpuConvolution blocks, CpuPrecision precision)
-    : threads_(threads > 0 ? threads : omp_get_num_procs()),
+    : threads_(threads > 0 ? threads : available_threads()),
       blocks_(blocks),
       precision_(precision),
       arena_(std::make_shared<Arena>(Device{}, reserve_host_region())),
       convolution_([this](Shape shape, DType dtype) { return empty(shape, dtype); }, precision) {
   PROTOLITH_CHECK_USAGE(threads >= 0 && threads <= 1024,
-                        "{} threads: use 1 to 1024, or 0 for one per core", threads);
+                        "{} threads: use 1 to 1024, or 0 for as many as there are cores", threads);
   if (precision == CpuPrecision::bf16) {
     PROTOLITH_CHECK_USAGE(blocks == CpuConvolution::direct,
                           "precision bf16: Winograd's convolutions are fp32 only; use "

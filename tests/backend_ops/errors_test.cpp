@@ -213,6 +213,28 @@ TEST_CASE("errors: loss") {
     CHECK_THROWS_AS(b.leaky_softmax_loss(f.matrix, f.f32({6}), {}, true), Error);
     CHECK_THROWS_AS(b.leaky_softmax_loss(f.three, labels, {}, true), Error);
     CHECK_THROWS_AS(b.leaky_softmax_loss(f.u8({6, 7}), labels, {}, true), Error);
+    CHECK_THROWS_AS(b.leaky_softmax_loss(f.matrix, labels, {-1.0F, 1.0F}, true), Error);
+    CHECK_THROWS_AS(b.leaky_softmax_loss(f.matrix, labels, {0.0F, -1.0F}, true), Error);
+  });
+}
+
+TEST_CASE("errors: scores and the gradient of rows") {
+  with_fixture([](Backend& b, Fixture& f) {
+    const Tensor one = f.f32({1}), slot = f.i32({1}), scores = f.f32({5, 2});
+    CHECK_NOTHROW(b.record_scores(one, f.three, slot, scores, one));
+    CHECK_THROWS_AS(b.record_scores(f.three, f.three, slot, scores, one), Error);
+    CHECK_THROWS_AS(b.record_scores(one, f.matrix, slot, scores, one), Error);
+    CHECK_THROWS_AS(b.record_scores(one, f.i32({3}), slot, scores, one), Error);
+    CHECK_THROWS_AS(b.record_scores(one, f.three, one, scores, one), Error);
+    CHECK_THROWS_AS(b.record_scores(one, f.three, slot, f.f32({5, 3}), one), Error);
+    CHECK_THROWS_AS(b.record_scores(one, f.three, slot, scores, f.three), Error);
+
+    const Tensor dy = f.f32({2, 7});
+    CHECK_NOTHROW(b.rows_backward(dy, {6, 7}, 4));
+    CHECK_THROWS_AS(b.rows_backward(dy, {6, 7}, 5), Error);
+    CHECK_THROWS_AS(b.rows_backward(dy, {6, 7}, -1), Error);
+    CHECK_THROWS_AS(b.rows_backward(dy, {6, 8}, 0), Error);
+    CHECK_THROWS_AS(b.rows_backward(f.i32({2, 7}), {6, 7}, 0), Error);
   });
 }
 
@@ -266,8 +288,6 @@ TEST_CASE("errors: labels, indices and turns out of range, on the CPU") {
     }
     CHECK_THROWS_AS(b.episode_gather(oblong, five(0), five(1), t, t), Error);
     CHECK_NOTHROW(b.episode_gather(oblong, five(0), five(2), t, t));
-    CHECK_THROWS_AS(b.leaky_softmax_loss(distances, five(0), {-1.0F, 1.0F}, true), Error);
-    CHECK_THROWS_AS(b.leaky_softmax_loss(distances, five(0), {0.0F, -1.0F}, true), Error);
     const auto edges = [&](double last) { return upload(b, Array{0.0, 1.0, last}, {3}); };
     CHECK_NOTHROW(b.histogram(t, edges(2.0), false));
     for (const double bad : {1.0, 0.5, std::nan(""), HUGE_VAL}) {

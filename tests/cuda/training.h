@@ -16,8 +16,8 @@ EpisodeSampler small_episodes();
 /// All that a training step changes, but for the running statistics, as numbers.
 std::vector<std::vector<double>> trained_numbers(Backend& backend, Learner& learner);
 
-/// Each of `steps` episodes starts from the CPU's parameters and moments: loss, accuracy, every
-/// gradient and the new parameters must agree.
+/// Each of `steps` episodes starts from the CPU's parameters and moments: loss, accuracy and every
+/// gradient must agree, and the update must be Adam's.
 void check_parity(Backend& device, std::uint64_t steps);
 
 /// Trains `steps` episodes with an evaluation between; all that comes out of it, to be compared bit

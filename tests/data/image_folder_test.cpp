@@ -167,6 +167,9 @@ TEST_CASE("bad folders say what is wrong and what to do") {
   CHECK(contains(OwnImages(files).error(), "has 1 classes (folders of images), two"));
   files["other/1.png"] = files["only/1.png"];
   CHECK(contains(OwnImages(files).error(), "2 classes are too few for 3 splits"));
+  files.erase("other/1.png");
+  files["other/readme.txt"] = "text";
+  CHECK(contains(OwnImages(files).error(), "class 'other' has no images"));
   CHECK(contains(OwnImages({}).error(), "has 0 classes"));
   CHECK(contains(error_of([] { open_dataset("folder:/no/such/folder"); }), "there is no folder"));
   CHECK_THROWS_AS(open_dataset("folder"), UsageError);

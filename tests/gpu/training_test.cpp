@@ -10,7 +10,8 @@ namespace {
 
 constexpr CudaBatchNorm kBatchNorms[] = {CudaBatchNorm::fused, CudaBatchNorm::cudnn};
 
-TEST_CASE("200 episodes, each from the CPU's state: loss, gradients and new parameters agree") {
+TEST_CASE(
+    "200 episodes, each from the CPU's state: loss and gradients agree, the update is Adam's") {
   for (const CudaBatchNorm batch_norm : kBatchNorms) {
     CAPTURE(batch_norm);
     check_parity(*load_cuda_backend({.tf32 = false, .batch_norm = batch_norm}), 200);

@@ -2,11 +2,12 @@
 """Plants errors (planted_errors.py) and demands that the tests on the emulated device notice.
 
 plant.py BUILD [--only TEXT]
+plant.py --check
 
 Applies each error to a copy of its file, compiles that alone, links the test program with it and
 runs the tests until one fails. BUILD is a configured build folder with the test programs built.
 Prints a table of what was planted and which test noticed; exits 1 when none did, or when an error
-does not apply or does not compile.
+does not apply or does not compile. --check only sees whether they all apply.
 """
 
 import argparse
@@ -54,7 +55,8 @@ def verdict(builds, file, old, new, timeout):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build")
+    parser.add_argument("build", nargs="?")
+    parser.add_argument("--check", action="store_true", help="apply all, compile and run nothing")
     parser.add_argument("--only", default="", help="plants whose file or description contains this")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for one run of the tests")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
@@ -62,6 +64,11 @@ def main():
     plants = [plant for plant in PLANTS if arguments.only in f"{plant[0]}: {plant[1]}"]
     for file, _, old, new in plants:
         planted(file, old, new)
+    if arguments.check:
+        print(f"{len(plants)} errors apply")
+        return 0
+    if arguments.build is None:
+        parser.error("BUILD is needed: a configured build folder")
     targets = {target for plant in plants for target in programs_of(plant[0])}
     builds = {target: Build(arguments.build, target) for target in targets}
     table = Table()

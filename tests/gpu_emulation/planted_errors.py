@@ -112,14 +112,12 @@ PLANTS = [
     (BLOCK, "no ReLU without a pool",
      "cuda::relu_forward(normalized.data<float>(), normalized.data<float>(), "
      "normalized.elements(),\n                       stream_.get());", ""),
-    (BLOCK, "height and width swapped", "return {s[0], s[1], s[2], s[3]};",
-     "return {s[0], s[2], s[1], s[3]};"),
     (BLOCK, "weight gradient from the wrong image", "convolution_backward_weight(saved->x, norm.dx",
      "convolution_backward_weight(norm.dx, norm.dx"),
     (BLOCK, "epsilon left out", ".epsilon = p.epsilon,", ".epsilon = 0.0F,"),
     # batch norm, ReLU and pool
-    (NORMALIZATION, "height and width swapped", "return {s[0], s[1], s[2], s[3]};",
-     "return {s[0], s[2], s[1], s[3]};"),
+    ("engine/expect.cpp", "height and width swapped", "return {x[0], x[1], x[2], x[3]};",
+     "return {x[0], x[2], x[1], x[3]};"),
     (NORMALIZATION, "scratch memory too small",
      "cuda::batch_norm_scratch_bytes(rows, channels)", "cuda::batch_norm_scratch_bytes(1, 1)"),
     (NORMALIZATION, "no bias correction of the variance",
@@ -196,9 +194,10 @@ PLANTS = [
     (REPLAY, "capture left open", "static_cast<void>(cudaStreamEndCapture(stream_, &graph));\n"
      "    if (graph", "if (graph"),
     (LEARNER, "inputs after the launch",
-     "  inputs_->upload(backend_, episode, pending_, optimizer_.next());\n"
+     "    inputs_->upload(backend_, episode, pending_, optimizer_.next());\n  }\n"
      "  if (observe) {\n    compute(observe);\n    backend_.end_step();\n"
      "  } else {\n    replay_->run();\n  }\n",
+     "  }\n"
      "  if (observe) {\n    compute(observe);\n    backend_.end_step();\n"
      "  } else {\n    replay_->run();\n  }\n"
      "  inputs_->upload(backend_, episode, pending_, optimizer_.next());\n"),

@@ -141,9 +141,9 @@ TEST_CASE("the pretrained model names glyphs it has never seen") {
     CHECK(result["metric"] == "lsed:0:0.01");
     CHECK(contains(result["images"], "Omniglot"));
     CHECK(result["support"]["birch, white"] == 5);
-    REQUIRE(result["queries"].size() == 12);
+    REQUIRE(result["results"].size() == 12);
     for (std::size_t i = 0; i < 12; ++i) {
-      const nlohmann::json& query = result["queries"][i];
+      const nlohmann::json& query = result["results"][i];
       const std::string& label = kLabel[i % 4];  // in the order of the names
       CHECK(query["file"] == "query/" + std::to_string(i / 4) + "-" + label + ".bmp");
       CHECK(query["label"] == label);
@@ -182,7 +182,7 @@ TEST_CASE("probabilities are those of the embeddings that embed writes") {
     const Npy npy = read_npy(folder / "all.npy");
     const std::vector<std::string> names = lines(slurp(folder / "all.txt"));
     REQUIRE(npy.rows == names.size());
-    for (const nlohmann::json& query : result["queries"]) {
+    for (const nlohmann::json& query : result["results"]) {
       const std::vector<double> d = distances_of(npy, names, query["file"]);
       std::vector<double> p;
       double sum = 0, given = 0;
@@ -248,13 +248,18 @@ TEST_CASE("a run folder, tables and CSV") {
               .code == 0);
   const std::string arguments = "--model run --support support --query query/0-ash.bmp query";
   const nlohmann::json result = json_of(classify(arguments + " --json", folder.path()));
-  REQUIRE(result["queries"].size() == 13);
-  CHECK(result["queries"][0] == result["queries"][1]);
+  REQUIRE(result["results"].size() == 13);
+  CHECK(result["results"][0] == result["results"][1]);
   CHECK(contains(result["images"], "synthetic"));
 
   const ProgramResult table = classify(arguments, folder.path());
   CHECK(table.code == 0);
   CHECK(table.errors.empty());
+  const ProgramResult written = classify(arguments + " --out table.txt", folder.path());
+  CHECK(written.code == 0);
+  CHECK(written.output.empty());
+  CHECK(slurp(folder / "table.txt") == table.output);
+  CHECK(classify(arguments + " --out run/best.safetensors", folder.path()).code == 2);
   const std::vector<std::string> rows = lines(table.output);
   REQUIRE(rows.size() == 14);
   CHECK(rows[0].starts_with("image  "));
@@ -262,7 +267,7 @@ TEST_CASE("a run folder, tables and CSV") {
   for (std::size_t i = 1; i < rows.size(); ++i) {
     CHECK(rows[i].size() == rows[0].size());
     CHECK(rows[i].ends_with(" %"));
-    const std::string label = result["queries"][i - 1]["label"];
+    const std::string label = result["results"][i - 1]["label"];
     CHECK(rows[i].substr(column, label.size()) == label);
     CHECK(rows[i][column - 1] == ' ');
   }
@@ -288,13 +293,13 @@ TEST_CASE("a query that cannot be read has its error in its row, the others are 
   const std::string arguments = "--model m.safetensors --support support --query none.png query";
   const ProgramResult result = classify(arguments + " --json", folder.path());
   const nlohmann::json json = json_of(result, 1);
-  REQUIRE(json["queries"].size() == 14);
-  CHECK(json["queries"][0]["file"] == "none.png");
-  CHECK(contains(json["queries"][0]["error"], "No such file"));
-  CHECK_FALSE(json["queries"][0].contains("label"));
-  CHECK(json["queries"][13]["file"] == "query/broken.png");
-  CHECK(contains(json["queries"][13]["error"], "not a PNG, JPEG or BMP"));
-  for (std::size_t i = 1; i < 13; ++i) CHECK(json["queries"][i].contains("label"));
+  REQUIRE(json["results"].size() == 14);
+  CHECK(json["results"][0]["file"] == "none.png");
+  CHECK(contains(json["results"][0]["error"], "No such file"));
+  CHECK_FALSE(json["results"][0].contains("label"));
+  CHECK(json["results"][13]["file"] == "query/broken.png");
+  CHECK(contains(json["results"][13]["error"], "not a PNG, JPEG or BMP"));
+  for (std::size_t i = 1; i < 13; ++i) CHECK(json["results"][i].contains("label"));
   CHECK(contains(result.errors, "none.png"));
   CHECK(contains(result.errors, "query/broken.png: not a PNG"));
   CHECK(contains(result.errors, "2 of 14 images were not classified"));

@@ -151,10 +151,27 @@ TEST_CASE("no run is put where it would be taken for a class of images") {
   expect(folder / "data", "train " + few + "--data folder:.", 2, refused);  // runs/NAME
   expect(folder.path(), "sweep --r 0.1 " + few + "--data folder:data --out data/../data/s", 2,
          refused);
+  expect(folder / "data",
+         "grad-hist --train-way 2 --train-query 1 --image-size 16 --split-shares 3,3,3 "
+         "--data folder:.",
+         2, refused);
   CHECK(std::distance(fs::directory_iterator(folder / "data"), {}) == 9);
   // Beside it is well. Its test episodes are of the default 20 ways, which 3 classes cannot give.
   expect(folder.path(), "train " + few + "--data folder:data --out data-run", 0,
          "'protolith eval' will need other episodes or another split: a 20-way episode needs");
+}
+
+TEST_CASE("a run whose config.toml could not name its data is refused before it is trained") {
+  const TemporaryFolder folder;
+  const Environment cache("PROTOLITH_CACHE", (folder / "cache").c_str());
+  const fs::path work = folder / "w\xff";
+  for (int c = 0; c < 3; ++c) write_class(work / "data" / ("c" + std::to_string(c)), c);
+  expect(
+      work,
+      "train --train-way 2 --train-query 1 --val-way 2 --val-query 1 --episodes 2 --image-size 16 "
+      "--split-shares 1,1,1 --data folder:data --out run",
+      2, "must be UTF-8");
+  CHECK_FALSE(fs::exists(work / "run"));
 }
 
 TEST_CASE("a resume that asks for less than there is changes nothing") {

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/data/fixtures.h"
 #include "tests/engine/environment.h"
 
 namespace protolith::testing {
@@ -160,6 +161,26 @@ TEST_CASE("a data folder that is not UTF-8 is wrong usage: config.toml could not
       run_program("train --data \"$(printf 'omniglot:/no/\\377')\"", folder.path());
   CHECK(result.code == 2);
   CHECK(contains(result.errors, "--data omniglot:/no/\xff: must be UTF-8"));
+}
+
+TEST_CASE("messages go into no file where standard error is closed") {
+  const TemporaryFolder folder;
+  const Environment cache("PROTOLITH_CACHE", (folder / "cache").c_str());
+  for (const char* name : {"data/a/1.png", "data/b/1.png", "data/c/1.png"}) {
+    std::filesystem::create_directories((folder / name).parent_path());
+    spill(folder / name, png(8, 8, [](int x, int) { return x > 3; }));
+  }
+  spill(folder / "data/a/note.txt", "skipped with a note");
+  const std::string few =
+      "--train-way 2 --train-query 1 --val-way 2 --val-query 1 --image-size 16 --split-shares "
+      "1,1,1 "
+      "--data folder:data --out run";
+  run_program("train " + few + " 2>&-", folder.path());  // has too few images
+  const ProgramResult verified = run_program(
+      "verify folder:data --image-size 16 --split-shares "
+      "1,1,1",
+      folder.path());
+  CHECK(contains(verified.output, "intact: "));
 }
 
 TEST_CASE("a result that cannot be written is a failure") {

@@ -33,7 +33,8 @@ constexpr bool kSlow = false;
 
 constexpr CudaBatchNorm kBatchNorms[] = {CudaBatchNorm::fused, CudaBatchNorm::cudnn};
 
-TEST_CASE("50 episodes, each from the CPU's state: loss, gradients and new parameters agree") {
+TEST_CASE(
+    "50 episodes, each from the CPU's state: loss and gradients agree, the update is Adam's") {
   for (const CudaBatchNorm batch_norm : kBatchNorms) {
     CAPTURE(batch_norm);
     on_emulated_device({.batch_norm = batch_norm},
