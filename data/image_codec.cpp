@@ -106,8 +106,8 @@ std::string foreign_type(std::span<const std::byte> bytes) {
   };
   if (text.starts_with("RIFF") && text.ends_with("WEBP")) return named("WebP");
   if (text.starts_with("GIF8")) return named("GIF");
-  if (text.starts_with("II*") || text.starts_with(std::string_view("MM\0*", 4)))
-    return named("TIFF");
+  const bool tiff = text.starts_with("II*") || text.starts_with(std::string_view("MM\0*", 4));
+  if (tiff) return named("TIFF");
   if (text.size() == 12 && text.substr(4, 4) == "ftyp") return named("HEIC, AVIF or a film");
   return "unknown image type";
 }

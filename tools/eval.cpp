@@ -30,8 +30,9 @@ struct EvalFlags {
 /// Besides --data with the data that a model was trained on, how it comes to images like those.
 std::string other_images(const CheckpointInfo& info) {
   const Conv4Options& encoder = info.encoder;
-  const bool square = encoder.height == encoder.width;
-  if (square &&
+  const bool of_files =
+      encoder.height == encoder.width && (encoder.channels == 1 || encoder.channels == 3);
+  if (of_files &&
       preparation_of(info.preprocessing, encoder.height, encoder.width, encoder.channels).kind !=
           ImageKind::picture) {
     return "; 'protolith classify' and 'embed' make such images of files, folder:PATH does not";
