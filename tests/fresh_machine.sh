@@ -69,6 +69,10 @@ for item in apt/sources.list apt/sources.list.d apt/apt.conf apt/apt.conf.d apt/
             apt/trusted.gpg.d resolv.conf hosts; do
   if [[ -e /etc/$item ]]; then cp -rL "/etc/$item" "$machine/etc/$(dirname "$item")/"; fi
 done
+if [[ -d /usr/share/keyrings ]]; then  # which sources may name
+  mkdir -p "$machine/usr/share/keyrings"
+  cp -rL /usr/share/keyrings/. "$machine/usr/share/keyrings/"
+fi
 for folder in proc sys dev; do
   mount --bind "/$folder" "$machine/$folder"
   mounted+=("$folder")

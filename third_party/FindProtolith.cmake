@@ -32,7 +32,9 @@ if(CUDAToolkit_FOUND)
   find_path(PROTOLITH_cudnn_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
   find_library(PROTOLITH_cudnn_cudnn cudnn HINTS ${CUDAToolkit_LIBRARY_DIR}
                ${CUDAToolkit_LIBRARY_ROOT}/lib)
-  mark_as_advanced(PROTOLITH_cudnn_INCLUDE PROTOLITH_cudnn_cudnn)
+  find_path(PROTOLITH_cupti_INCLUDE cupti.h HINTS ${CUDAToolkit_INCLUDE_DIRS}
+            ${CUDAToolkit_LIBRARY_ROOT}/extras/CUPTI/include)
+  mark_as_advanced(PROTOLITH_cudnn_INCLUDE PROTOLITH_cudnn_cudnn PROTOLITH_cupti_INCLUDE)
 endif()
 
 # NVTX, NVIDIA's annotations for profilers: headers of the toolkit, useful on machines without a GPU.
@@ -46,13 +48,31 @@ if(CUDAToolkit_FOUND AND NOT TARGET Protolith::nvtx)
   endif()
 endif()
 
+# Whether they are new enough, asked anew each time: another version may have come since.
 set(PROTOLITH_CUDA_HEADERS_FOUND FALSE)
-if(CUDAToolkit_FOUND AND PROTOLITH_cudnn_INCLUDE)
-  set(PROTOLITH_CUDA_HEADERS_FOUND TRUE)
+if(CUDAToolkit_FOUND AND PROTOLITH_cudnn_INCLUDE AND PROTOLITH_cupti_INCLUDE)
+  include(CheckCXXSourceCompiles)
+  set(cuda_includes ${CUDAToolkit_INCLUDE_DIRS} ${PROTOLITH_cudnn_INCLUDE} ${PROTOLITH_cupti_INCLUDE})
+  set(CMAKE_REQUIRED_INCLUDES ${cuda_includes})
+  set(CMAKE_REQUIRED_QUIET TRUE)
+  unset(PROTOLITH_cuda_headers_compile CACHE)
+  check_cxx_source_compiles("
+    #include <cublas_v2.h>
+    #include <cudnn.h>
+    #include <cupti.h>
+    static_assert(CUDNN_VERSION >= 90800, \"cuDNN is too old\");
+    int main() {}" PROTOLITH_cuda_headers_compile)
+  unset(CMAKE_REQUIRED_INCLUDES)
+  unset(CMAKE_REQUIRED_QUIET)
+  if(PROTOLITH_cuda_headers_compile)
+    set(PROTOLITH_CUDA_HEADERS_FOUND TRUE)
+  endif()
+endif()
+if(PROTOLITH_CUDA_HEADERS_FOUND)
   if(NOT TARGET Protolith::cuda_headers)
     add_library(Protolith::cuda_headers INTERFACE IMPORTED)
     set_target_properties(Protolith::cuda_headers PROPERTIES INTERFACE_SYSTEM_INCLUDE_DIRECTORIES
-      "${CUDAToolkit_INCLUDE_DIRS};${PROTOLITH_cudnn_INCLUDE}")
+      "${cuda_includes}")
   endif()
 endif()
 
@@ -62,8 +82,9 @@ if(NOT PROTOLITH_CUDA STREQUAL "OFF")
     set(PROTOLITH_CUDA_FOUND TRUE)
   elseif(PROTOLITH_CUDA STREQUAL "ON")
     message(FATAL_ERROR
-      "PROTOLITH_CUDA is ON but the CUDA toolkit (12.8 or newer) or cuDNN (9.8 or newer) was not "
-      "found. Put nvcc on the PATH or set CUDAToolkit_ROOT, or configure with PROTOLITH_CUDA=OFF.")
+      "PROTOLITH_CUDA is ON but the CUDA toolkit (12.8 or newer, with the headers of cuBLAS and CUPTI) or "
+      "cuDNN (9.8 or newer) was not found. Put nvcc on the PATH or set CUDAToolkit_ROOT, or configure "
+      "with PROTOLITH_CUDA=OFF.")
   endif()
 endif()
 if(PROTOLITH_CUDA_FOUND AND NOT TARGET Protolith::cudnn)

@@ -19,7 +19,7 @@ packages=(g++ cmake ninja-build
 list=
 for argument in "$@"; do
   case $argument in
-    --dev) packages+=(clang clang-format libomp-14-dev libclang-rt-14-dev ccache python3
+    --dev) packages+=(clang clang-format libomp-dev libclang-rt-dev ccache python3
                       python3-numpy) ;;
     --peers) packages+=(python3 python3-numpy python3-torch) ;;
     --list) list=yes ;;
@@ -41,8 +41,10 @@ fi
 
 missing=()
 for package in "${packages[@]}"; do
-  status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
-  [[ $status == installed ]] || missing+=("$package")
+  # Any kind of gnuplot will do, and this one would remove the others.
+  if [[ $package == gnuplot-nox ]] && command -v gnuplot >/dev/null; then continue; fi
+  status=$(dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null || true)
+  grep -qx installed <<<"$status" || missing+=("$package")  # of one architecture or of several
 done
 if [[ ${#missing[@]} -eq 0 ]]; then
   echo "install.sh: all ${#packages[@]} packages are installed"

@@ -27,6 +27,11 @@ mapfile -t texts < <(sources '*.cpp' '*.h' '*.cu' '*.cuh' '*.txt' '*.cmake' '*.s
                              '*.json' '*.toml' .clang-format .ci/run)
 mapfile -t scripts < <(sources '*.sh' .ci/run)
 
+if ((${#code[@]} == 0)); then
+  echo "lint.sh: git lists no files here; it needs a clone, and one that git trusts (safe.directory)" >&2
+  exit 1
+fi
+
 failed=0
 finding() {
   echo "lint: $*"

@@ -50,7 +50,7 @@ if command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER:-ccache}
 fi
 cmake --preset release
-cmake --build --preset release --target protolith -j "${JOBS:-$(nproc)}"
+cmake --build --preset release --target protolith protolith_completion -j "${JOBS:-$(nproc)}"
 program=build/release/protolith
 
 # The first free name; mkdir without -p fails where another call took it, which makes it ours.

@@ -29,6 +29,30 @@ void turn_filters(const Tensor& weight, float* turned) {
   }
 }
 
+/// A primitive's description of its parts, which versions before 3 describe as an operation first.
+template <class Primitive, class... Parts>
+auto described(const dnnl::engine& engine, const dnnl::primitive_attr& attributes,
+               const Parts&... parts) {
+#if DNNL_VERSION_MAJOR >= 3
+  return typename Primitive::primitive_desc(engine, parts..., attributes);
+#else
+  return typename Primitive::primitive_desc(typename Primitive::desc(parts...), attributes, engine);
+#endif
+}
+
+/// The same of a backward pass, beside its forward one.
+template <class Primitive, class... Parts>
+auto described_beside(const dnnl::convolution_forward::primitive_desc& forward,
+                      const dnnl::engine& engine, const dnnl::primitive_attr& attributes,
+                      const Parts&... parts) {
+#if DNNL_VERSION_MAJOR >= 3
+  return typename Primitive::primitive_desc(engine, parts..., forward, attributes);
+#else
+  return typename Primitive::primitive_desc(typename Primitive::desc(parts...), attributes, engine,
+                                            forward);
+#endif
+}
+
 }  // namespace
 
 const char* onednn_instruction_set() {
@@ -103,27 +127,26 @@ OneDnnConvolution::Plan OneDnnConvolution::make_plan(Pass pass, const Shape& x, 
     plan.scratchpad = description.scratchpad_desc();
   };
   // Backward passes want a forward one beside them.
-  const dnnl::convolution_forward::primitive_desc forward(
-      {dnnl::prop_kind::forward_training, direct, activation(x, factor),
-       filter(weight, factor, memory::format_tag::any), taken_y, stride, padding, far_padding},
-      user_scratchpad, engine_);
+  const auto forward = described<dnnl::convolution_forward>(
+      engine_, user_scratchpad, dnnl::prop_kind::forward_training, direct, activation(x, factor),
+      filter(weight, factor, memory::format_tag::any), taken_y, stride, padding, far_padding);
   switch (pass) {
     case Pass::forward:
       adopt(forward, forward.weights_desc());
       plan.convolution = dnnl::convolution_forward(forward);
       break;
     case Pass::backward_data: {
-      const dnnl::convolution_backward_data::primitive_desc description(
-          {direct, taken_x, any_weight, taken_y, stride, padding, far_padding}, user_scratchpad,
-          engine_, forward);
+      const auto description = described_beside<dnnl::convolution_backward_data>(
+          forward, engine_, user_scratchpad, direct, taken_x, any_weight, taken_y, stride, padding,
+          far_padding);
       adopt(description, description.weights_desc());
       plan.convolution = dnnl::convolution_backward_data(description);
       break;
     }
     case Pass::backward_weight: {
-      const dnnl::convolution_backward_weights::primitive_desc description(
-          {direct, taken_x, any_weight, taken_y, stride, padding, far_padding}, user_scratchpad,
-          engine_, forward);
+      const auto description = described_beside<dnnl::convolution_backward_weights>(
+          forward, engine_, user_scratchpad, direct, taken_x, any_weight, taken_y, stride, padding,
+          far_padding);
       adopt(description, description.diff_weights_desc());
       plan.convolution = dnnl::convolution_backward_weights(description);
       break;

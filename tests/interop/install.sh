@@ -37,6 +37,8 @@ PYTHON
 drawings=("$work/cross.png" "$work/small.png" "$work/ring.png")
 embed() { "$1" embed --quiet --model "$2" --images "${drawings[@]}" --out "$3" >/dev/null; }
 embed "$prefix/bin/protolith" "$model" "$work/installed.npy" || fail "the installed program does not embed"
+loaded() { LD_TRACE_LOADED_OBJECTS=1 "$1" | grep -o '[^ ]*/libopenblas[^ ]*'; }
+[[ $(loaded "$prefix/bin/protolith") == "$(loaded "$build/protolith")" ]] || fail "the installed program loads another OpenBLAS"
 
 # A table of distances: 0 to itself, the same both ways, the crosses nearer to each other.
 check_distances() {
@@ -59,7 +61,7 @@ echo "install.sh: the example built by find_package runs"
 # --- pkg-config
 if command -v pkg-config >/dev/null; then
   export PKG_CONFIG_PATH=$libraries/pkgconfig
-  read -ra flags <<<"$(pkg-config --define-variable=prefix="$prefix" --cflags --libs protolith)"
+  read -ra flags <<<"$(pkg-config --cflags --libs protolith)"
   c++ -O1 "$examples/distances.cpp" "${flags[@]}" -o "$work/distances" || fail "pkg-config: the example does not build"
   "$work/distances" "$model" "${drawings[@]}" >"$work/pkg-config.txt"
   cmp "$work/cmake.txt" "$work/pkg-config.txt" || fail "pkg-config: another result"
@@ -69,7 +71,7 @@ else
 fi
 
 # --- Debian packages
-if command -v dpkg-deb >/dev/null && command -v dpkg-shlibdeps >/dev/null; then
+if command -v dpkg-deb >/dev/null && command -v dpkg-shlibdeps >/dev/null && command -v file >/dev/null; then
   (cd "$work" && cpack --config "$build/CPackConfig.cmake" -B "$work/packages" >"$work/cpack.log" 2>&1) ||
     { cat "$work/cpack.log"; fail "cpack"; }
   for package in protolith protolith-dev; do
@@ -78,12 +80,14 @@ if command -v dpkg-deb >/dev/null && command -v dpkg-shlibdeps >/dev/null; then
     [[ $(dpkg-deb -f "$file" Package) == "$package" ]] || fail "$file: another name"
     dpkg-deb -x "$file" "$work/root"
   done
-  dpkg-deb -f "$work/packages"/protolith_*.deb Depends | grep -q libdnnl || fail "protolith's package does not depend on oneDNN"
+  for library in libdnnl libopenblas0-openmp; do
+    dpkg-deb -f "$work/packages"/protolith_*.deb Depends | grep -q "$library" || fail "protolith's package does not depend on $library"
+  done
   embed "$work/root/usr/bin/protolith" "$work/root/usr/share/protolith/pretrained/$(basename "$model")" "$work/packaged.npy" ||
     fail "the packaged program does not embed"
   cmp "$work/installed.npy" "$work/packaged.npy" || fail "the packaged program gives another result"
   [[ -f $(find "$work/root/usr/lib" -name ProtolithConfig.cmake) ]] || fail "protolith-dev has no CMake package"
   echo "install.sh: protolith_*.deb and protolith-dev_*.deb unpack and run"
 else
-  skip "no dpkg-deb or dpkg-shlibdeps (package dpkg-dev)"
+  skip "no dpkg-deb, dpkg-shlibdeps (package dpkg-dev) or file"
 fi

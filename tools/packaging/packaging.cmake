@@ -4,8 +4,12 @@
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
+# With the folders of what they were linked with: of CUDA, which ld.so need not know, and of OpenBLAS'
+# OpenMP build, of whose kinds Debian's alternatives would choose another.
+set_target_properties(protolith PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 install(TARGETS protolith COMPONENT runtime)
 if(PROTOLITH_CUDA_FOUND)
+  set_target_properties(protolith_cuda PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
   install(TARGETS protolith_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/protolith
           COMPONENT cuda)
 endif()
@@ -13,12 +17,16 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/pretrained
         DESTINATION ${CMAKE_INSTALL_DATADIR}/protolith COMPONENT runtime)
 install(FILES ${PROJECT_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright
+        COMPONENT runtime)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/protolith-dev
+        RENAME copyright COMPONENT development)
 
 # The manual page and what shells complete, as the program prints them.
 if(NOT CMAKE_CROSSCOMPILING AND NOT PROTOLITH_SANITIZE)
   foreach(printed "man;protolith.1;${CMAKE_INSTALL_MANDIR}/man1"
                   "bash;protolith;${CMAKE_INSTALL_DATADIR}/bash-completion/completions"
-                  "zsh;_protolith;${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions"
+                  "zsh;_protolith;${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions"  # Debian's in /usr
                   "fish;protolith.fish;${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
     list(GET printed 0 form)
     list(GET printed 1 name)
@@ -29,6 +37,9 @@ if(NOT CMAKE_CROSSCOMPILING AND NOT PROTOLITH_SANITIZE)
                        DEPENDS protolith VERBATIM)
     list(APPEND printed_files ${file})
     install(FILES ${file} DESTINATION ${folder} COMPONENT runtime)
+    if(form STREQUAL "zsh")  # all others' and Debian's in /usr/local
+      install(FILES ${file} DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions COMPONENT runtime)
+    endif()
   endforeach()
   add_custom_target(protolith_completion ALL DEPENDS ${printed_files})
 endif()
@@ -57,6 +68,9 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/ProtolithConfig.cmake
               ${CMAKE_CURRENT_BINARY_DIR}/ProtolithConfigVersion.cmake
               ${PROJECT_SOURCE_DIR}/third_party/libraries.cmake
         DESTINATION ${package} COMPONENT development)
+# Where it lies tells where the rest is: `cmake --install --prefix` and packages choose that later.
+file(RELATIVE_PATH to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" to_prefix ${to_prefix})
 configure_file(${CMAKE_CURRENT_LIST_DIR}/protolith.pc.in
                ${CMAKE_CURRENT_BINARY_DIR}/protolith.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/protolith.pc
@@ -73,6 +87,7 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME protolith)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS libopenblas0-openmp)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS gnuplot-nox)
 set(CPACK_COMPONENT_RUNTIME_DESCRIPTION
   "Few-shot image classification by prototypical networks\n\
@@ -86,4 +101,5 @@ set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION
   "Protolith's libraries, for programs with few-shot classification in them\n\
  Tensors, automatic differentiation, the conv4 encoder, data sets.")
 set(CPACK_STRIP_FILES ON)
+set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_CURRENT_LIST_DIR}/needed.cmake)
 include(CPack)
