@@ -52,7 +52,7 @@ endif()
 set(PROTOLITH_CUDA_HEADERS_FOUND FALSE)
 if(CUDAToolkit_FOUND AND PROTOLITH_cudnn_INCLUDE AND PROTOLITH_cupti_INCLUDE)
   include(CheckCXXSourceCompiles)
-  set(cuda_includes ${CUDAToolkit_INCLUDE_DIRS} ${PROTOLITH_cudnn_INCLUDE} ${PROTOLITH_cupti_INCLUDE})
+  set(cuda_includes ${PROTOLITH_cudnn_INCLUDE} ${CUDAToolkit_INCLUDE_DIRS} ${PROTOLITH_cupti_INCLUDE})
   set(CMAKE_REQUIRED_INCLUDES ${cuda_includes})
   set(CMAKE_REQUIRED_QUIET TRUE)
   unset(PROTOLITH_cuda_headers_compile CACHE)
@@ -85,6 +85,9 @@ if(NOT PROTOLITH_CUDA STREQUAL "OFF")
       "PROTOLITH_CUDA is ON but the CUDA toolkit (12.8 or newer, with the headers of cuBLAS and CUPTI) or "
       "cuDNN (9.8 or newer) was not found. Put nvcc on the PATH or set CUDAToolkit_ROOT, or configure "
       "with PROTOLITH_CUDA=OFF.")
+  elseif(CUDAToolkit_FOUND)
+    message(STATUS "The CUDA backend is left out: besides the toolkit ${CUDAToolkit_VERSION} it needs nvcc, "
+                   "cuDNN 9.8 or newer and the headers of cuBLAS and CUPTI")
   endif()
 endif()
 if(PROTOLITH_CUDA_FOUND AND NOT TARGET Protolith::cudnn)
