@@ -88,6 +88,8 @@ int bench_ops(Backend& backend, const Workload& workload, const BenchFlags& flag
                         flags.filter);
   const HostPeak host = host_peak(backend);
   nlohmann::json ops = nlohmann::json::array();
+  Timing sum;
+  double gflop = 0;
   std::string text = fmt::format(
       "ops {} ({}) on {}\n{}{:<32}{:<20}{:>10}{:>9}{:>9}{:>9}{:>8}{:>8}\n", workload.name,
       workload.description, backend.description(),
@@ -98,13 +100,10 @@ int bench_ops(Backend& backend, const Workload& workload, const BenchFlags& flag
   for (const OpTiming& op : timings) {
     const double flops = op.gflop * 1e9 / op.timing.median;
     const double moved = op.mbytes * 1e6 / op.timing.median;
-    ops.push_back({{"name", op.name},
-                   {"shape", op.shape},
-                   {"median_ms", 1e3 * op.timing.median},
-                   {"min_ms", 1e3 * op.timing.min},
-                   {"max_ms", 1e3 * op.timing.max},
-                   {"gflops", flops * 1e-9},
-                   {"gb_per_s", moved * 1e-9}});
+    sum += op.timing;
+    gflop += op.gflop;
+    ops.push_back(to_json(op.timing, op.gflop));
+    ops.back().update({{"name", op.name}, {"shape", op.shape}, {"gb_per_s", moved * 1e-9}});
     if (host.known) {
       ops.back().update(
           {{"share_of_peak", flops / host.flops}, {"share_of_copy", moved / host.bandwidth}});
@@ -117,11 +116,12 @@ int bench_ops(Backend& backend, const Workload& workload, const BenchFlags& flag
                         share(flops, host.flops), moved * 1e-9, share(moved, host.bandwidth));
   }
   if (flags.output.json) {
-    nlohmann::json result{{"what", "ops"},
-                          {"workload", workload.name},
-                          {"device", backend.description()},
-                          {"peak_memory_mb", peak_memory_mb()},
-                          {"ops", ops}};
+    nlohmann::json result = to_json(sum, gflop);
+    result.update({{"what", "ops"},
+                   {"workload", workload.name},
+                   {"device", backend.description()},
+                   {"peak_memory_mb", peak_memory_mb()},
+                   {"ops", ops}});
     if (host.known) {
       result.update({{"peak_gflops", host.flops * 1e-9}, {"copy_gb_per_s", host.bandwidth * 1e-9}});
     }
@@ -191,17 +191,14 @@ int bench(const BenchFlags& flags) {
   const double step_mb = static_cast<double>(backend->step_memory_bytes()) / (1 << 20);
   const HostPeak host = host_peak(*backend);
   if (flags.output.json) {
-    nlohmann::json result{{"what", flags.what},
-                          {"workload", workload.name},
-                          {"images", images_of(shape)},
-                          {"device", backend->description()},
-                          {"repeats", flags.repeats},
-                          {"median_ms", 1e3 * timing.median},
-                          {"min_ms", 1e3 * timing.min},
-                          {"max_ms", 1e3 * timing.max},
-                          {"peak_memory_mb", peak_mb},
-                          {"step_memory_mb", step_mb},
-                          {"gflops", gflop / timing.median}};
+    nlohmann::json result = to_json(timing, gflop);
+    result.update({{"what", flags.what},
+                   {"workload", workload.name},
+                   {"images", images_of(shape)},
+                   {"device", backend->description()},
+                   {"repeats", flags.repeats},
+                   {"peak_memory_mb", peak_mb},
+                   {"step_memory_mb", step_mb}});
     if (host.known) result["peak_gflops"] = host.flops * 1e-9;
     print_json(result);
     return kExitDone;

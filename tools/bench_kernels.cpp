@@ -7,6 +7,7 @@
 #include "engine/kernel_bench.h"
 #include "tools/command.h"
 #include "tools/kernel_shapes.h"
+#include "tools/session.h"
 
 namespace protolith {
 namespace {
@@ -20,6 +21,7 @@ struct Measured {
 
   double bytes() const { return static_cast<double>(traffic.read + traffic.written); }
   double bandwidth() const { return bytes() / timing.median; }
+  double gflop() const { return static_cast<double>(traffic.flops) * 1e-9; }
   double flops() const { return static_cast<double>(traffic.flops) / timing.median; }
   /// The least time that the peak allows; 0 where it is not known.
   double floor(const DevicePeak& peak) const {
@@ -75,20 +77,17 @@ Measured measure(Backend& backend, KernelBench& bench, const KernelEntry& entry,
 }
 
 nlohmann::json as_json(const Measured& m, const DevicePeak& peak) {
-  nlohmann::json kernel{{"family", m.entry->family},
-                        {"name", m.entry->name},
-                        {"shape", m.sizes},
-                        {"axes", syntax_of(m.entry->domain)},
-                        {"read_bytes", m.traffic.read},
-                        {"written_bytes", m.traffic.written},
-                        {"flops", m.traffic.flops},
-                        {"launches", m.traffic.launches},
-                        {"median_us", 1e6 * m.timing.median},
-                        {"min_us", 1e6 * m.timing.min},
-                        {"max_us", 1e6 * m.timing.max},
-                        {"floor_us", 1e6 * m.floor(peak)},
-                        {"gb_per_s", m.bandwidth() * 1e-9},
-                        {"gflops", m.flops() * 1e-9}};
+  nlohmann::json kernel = to_json(m.timing, m.gflop());
+  kernel.update({{"family", m.entry->family},
+                 {"name", m.entry->name},
+                 {"shape", m.sizes},
+                 {"axes", syntax_of(m.entry->domain)},
+                 {"read_bytes", m.traffic.read},
+                 {"written_bytes", m.traffic.written},
+                 {"flops", m.traffic.flops},
+                 {"launches", m.traffic.launches},
+                 {"floor_ms", 1e3 * m.floor(peak)},
+                 {"gb_per_s", m.bandwidth() * 1e-9}});
   if (peak.bandwidth > 0) kernel["share_of_bandwidth"] = m.bandwidth() / peak.bandwidth;
   if (peak.flops > 0) kernel["share_of_peak"] = m.flops() / peak.flops;
   return kernel;
@@ -128,16 +127,25 @@ void print(const std::vector<Measured>& all, const DevicePeak& peak, const Backe
   const char* const caches = request.cold ? "cold" : "warm";
   if (request.json) {
     nlohmann::json kernels = nlohmann::json::array();
-    for (const Measured& m : all) kernels.push_back(as_json(m, peak));
-    print_json({{"what", "kernels"},
-                {"workload", workload.name},
-                {"device", backend.description()},
-                {"caches", caches},
-                {"repeats", request.repeats},
-                {"peak_gflops", peak.flops * 1e-9},
-                {"peak_gb_per_s", peak.bandwidth * 1e-9},
-                {"peak_source", peak.source},
-                {"kernels", kernels}});
+    Timing sum;
+    double gflop = 0;
+    for (const Measured& m : all) {
+      kernels.push_back(as_json(m, peak));
+      sum += m.timing;
+      gflop += m.gflop();
+    }
+    nlohmann::json result = to_json(sum, gflop);
+    result.update({{"what", "kernels"},
+                   {"workload", workload.name},
+                   {"device", backend.description()},
+                   {"caches", caches},
+                   {"repeats", request.repeats},
+                   {"peak_memory_mb", peak_memory_mb()},
+                   {"peak_gflops", peak.flops * 1e-9},
+                   {"peak_gb_per_s", peak.bandwidth * 1e-9},
+                   {"peak_source", peak.source},
+                   {"kernels", kernels}});
+    print_json(result);
     return;
   }
   std::string text = fmt::format(

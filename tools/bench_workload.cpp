@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 
 #include "engine/random.h"
 #include "models/conv4.h"
@@ -55,6 +56,20 @@ Dataset random_images(const Workload& workload) {
     dataset.splits[0].push_back({fmt::format("class {}", c), c * kImages, kImages, 0});
   }
   return dataset;
+}
+
+Timing& Timing::operator+=(const Timing& other) {
+  median += other.median;
+  min += other.min;
+  max += other.max;
+  return *this;
+}
+
+nlohmann::json to_json(const Timing& timing, double gflop) {
+  return {{"median_ms", 1e3 * timing.median},
+          {"min_ms", 1e3 * timing.min},
+          {"max_ms", 1e3 * timing.max},
+          {"gflops", gflop / timing.median}};
 }
 
 }  // namespace protolith

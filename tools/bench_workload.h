@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,7 +38,13 @@ Dataset random_images(const Workload& workload);
 /// How long calls took, in seconds.
 struct Timing {
   double median = 0, min = 0, max = 0;
+
+  /// One after the other.
+  Timing& operator+=(const Timing& other);
 };
+
+/// `median_ms`, `min_ms` and `max_ms`, and `gflops`: what `gflop` in the median time are a second.
+nlohmann::json to_json(const Timing& timing, double gflop);
 
 /// Times `repeats` calls of call(i) after `warm` untimed ones, i counting both.
 template <class F>

@@ -11,6 +11,7 @@
 #include "engine/file.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/json_text.h"
 #include "tools/model_source.h"
 #include "tools/progress.h"
 #include "tools/run_folder.h"
@@ -199,7 +200,7 @@ void record(const ModelSource& candidate, const Config& config, const EvalFlags&
   }
   try {
     write_file_atomically(RunFolder::open(candidate.name).evaluation_file(),
-                          result_json(flags, episodes, scores).dump() + "\n");
+                          json_text(result_json(flags, episodes, scores)));
   } catch (const Error& error) {
     warn(error.what());
   }

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "engine/file.h"
+#include "tools/json_text.h"
 #include "tools/npy.h"
 #include "tools/run_folder.h"
 
@@ -149,7 +150,7 @@ void write_counts(const fs::path& folder, const std::vector<GradientRecord>& rec
     list.push_back(std::move(object));
   }
   write_file_atomically(folder / "histograms.csv", csv);
-  write_file_atomically(folder / "histograms.json", list.dump(1) + "\n");
+  write_file_atomically(folder / "histograms.json", json_text(list, 1));
 }
 
 nlohmann::json summaries(const std::vector<GradientRecord>& records) {

@@ -24,5 +24,6 @@ std::string json_text(const nlohmann::json& value, int indent = -1);
 
 /// Whether a configuration, JSON or TOML, can hold `text`.
 bool is_utf8(const std::string& text);
+inline constexpr char kNotUtf8[] = "must be UTF-8, so that files can hold it; rename what it names";
 
 }  // namespace protolith

@@ -104,8 +104,7 @@ void apply(Config& config, const Assignments& assignments) {
     for (const Assignment& assignment : assignments) {
       if (assignment.option != &option) continue;
       try {
-        PROTOLITH_CHECK_USAGE(is_utf8(assignment.value),
-                              "must be UTF-8, so that files can hold it; rename what it names");
+        PROTOLITH_CHECK_USAGE(is_utf8(assignment.value), kNotUtf8);
         option.set(config, assignment.value);
       } catch (const UsageError& error) {
         throw UsageError(fmt::format("{}: {}", assignment.origin, error.what()));

@@ -10,6 +10,7 @@
 
 #include "engine/check.h"
 #include "engine/file.h"
+#include "tools/json_text.h"
 #include "tools/settings_file.h"
 
 namespace protolith {
@@ -174,7 +175,7 @@ ReproduceResult table1_result(const ReproduceOptions& options,
   }
   write_file_atomically(options.out / "table1.md", result.text);
   write_file_atomically(options.out / "table1.csv", table1_csv(rows));
-  write_file_atomically(options.out / "table1.json", result.numbers.dump(2) + "\n");
+  write_file_atomically(options.out / "table1.json", json_text(result.numbers, 2));
   return result;
 }
 

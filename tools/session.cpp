@@ -91,8 +91,7 @@ void make_data_absolute(Config& config) {
   std::string& lists = config.folder.split_lists;
   if (!lists.empty()) lists = absolute_path(lists);
   for (const std::string& path : {config.data, lists}) {
-    PROTOLITH_CHECK_USAGE(
-        is_utf8(path), "{}: must be UTF-8, so that files can hold it; rename what it names", path);
+    PROTOLITH_CHECK_USAGE(is_utf8(path), "{}: {}", path, kNotUtf8);
   }
 }
 

@@ -42,7 +42,7 @@ void keep_settings(const std::filesystem::path& path, const nlohmann::json& sett
     PROTOLITH_CHECK_USAGE(!RunFolder::holds_run(folder),
                           "{} holds a run of 'protolith train'; give another folder with --out",
                           folder.string());
-    write_file_atomically(path, settings.dump(2) + "\n");
+    write_file_atomically(path, json_text(settings, 2));
     return;
   }
   const std::string difference = settings_difference(read_json_file(path), settings);

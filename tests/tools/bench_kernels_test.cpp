@@ -115,22 +115,28 @@ TEST_CASE("bench kernels: rates are bytes and operations by time, beside the pea
     const double flops = all["peak_gflops"], bandwidth = all["peak_gb_per_s"];
     CHECK(flops > 0);
     CHECK(bandwidth > 0);
+    CHECK(all["peak_memory_mb"].get<double>() > 0);
     REQUIRE(all["kernels"].size() == 2);
     const auto& backward = all["kernels"][1];
+    for (const char* const key : {"median_ms", "min_ms", "max_ms"}) {
+      CAPTURE(key);
+      CHECK(all[key].get<double>() ==
+            doctest::Approx(all["kernels"][0][key].get<double>() + backward[key].get<double>()));
+    }
     CHECK(backward["family"] == "relu");
     CHECK(backward["name"] == "relu_backward");
     CHECK(backward["shape"] == std::vector<int>{4096});
     CHECK(backward["read_bytes"] == 8 * 4096);
     CHECK(backward["written_bytes"] == 4 * 4096);
     CHECK(backward["flops"] == 4096);
-    const double us = backward["median_us"];
+    const double us = 1e3 * backward["median_ms"].get<double>();
     CHECK(us > 0);
-    CHECK(backward["min_us"].get<double>() <= us);
+    CHECK(backward["min_ms"].get<double>() <= backward["median_ms"].get<double>());
     CHECK(backward["gb_per_s"].get<double>() == doctest::Approx(12 * 4096 * 1e-3 / us));
     CHECK(backward["gflops"].get<double>() == doctest::Approx(4096 * 1e-3 / us));
     CHECK(backward["share_of_bandwidth"].get<double>() ==
           doctest::Approx(12 * 4096 * 1e-3 / us / bandwidth));
-    CHECK(backward["floor_us"].get<double>() ==
+    CHECK(1e3 * backward["floor_ms"].get<double>() ==
           doctest::Approx(std::max(12 * 4096 * 1e-3 / bandwidth, 4096 * 1e-3 / flops)));
   }
 }
@@ -144,7 +150,7 @@ TEST_CASE("bench kernels: cold caches cost time") {
         "bench kernels --device cpu --threads 1 --filter add --shape 16384 --repeats 15 --json "
         "--caches " +
         caches);
-    return nlohmann::json::parse(result.output)["kernels"][0]["min_us"].get<double>();
+    return nlohmann::json::parse(result.output)["kernels"][0]["min_ms"].get<double>();
   };
   CHECK(time("cold") > 1.5 * time("warm"));
 }

@@ -23,10 +23,23 @@ TEST_CASE("bench ops: every operation of a step, with rates that fit its times")
   CHECK(one["ops"][0]["gb_per_s"].get<double>() ==
         doctest::Approx(2 * 4 * 300 * 60 * 1e-9 / (ms * 1e-3)));
   CHECK(one["peak_gflops"].get<double>() > 0);
+  CHECK(one["peak_memory_mb"].get<double>() > 0);
 
-  const auto gemm = nlohmann::json::parse(
-      run_program("bench ops --filter distances_gemm --repeats 1 --warm 0 --json")
-          .output)["ops"][0];
+  const auto all = nlohmann::json::parse(
+      run_program("bench ops --filter squared_distances --repeats 3 --warm 0 --json").output);
+  REQUIRE(all["ops"].size() == 3);
+  for (const char* const key : {"median_ms", "min_ms", "max_ms"}) {
+    CAPTURE(key);
+    double sum = 0;
+    for (const auto& op : all["ops"]) sum += op[key].get<double>();
+    CHECK(all[key].get<double>() == doctest::Approx(sum));
+  }
+  double mflop = 0;
+  for (const auto& op : all["ops"]) {
+    mflop += op["gflops"].get<double>() * op["median_ms"].get<double>();
+  }
+  CHECK(all["gflops"].get<double>() * all["median_ms"].get<double>() == doctest::Approx(mflop));
+  const auto& gemm = all["ops"][0];
   CHECK(gemm["gflops"].get<double>() ==
         doctest::Approx(2 * 300 * 60 * 576 * 1e-9 / (gemm["median_ms"].get<double>() * 1e-3)));
   CHECK(gemm["share_of_peak"].get<double>() > 0);
