@@ -103,7 +103,8 @@ int bench_ops(Backend& backend, const Workload& workload, const BenchFlags& flag
     sum += op.timing;
     gflop += op.gflop;
     ops.push_back(to_json(op.timing, op.gflop));
-    ops.back().update({{"name", op.name}, {"shape", op.shape}, {"gb_per_s", moved * 1e-9}});
+    ops.back().update(
+        {{"name", op.name}, {"shape", op.shape.extents()}, {"gb_per_s", moved * 1e-9}});
     if (host.known) {
       ops.back().update(
           {{"share_of_peak", flops / host.flops}, {"share_of_copy", moved / host.bandwidth}});
@@ -111,9 +112,10 @@ int bench_ops(Backend& backend, const Workload& workload, const BenchFlags& flag
     const auto share = [&](double rate, double peak) {
       return host.known ? fmt::format("{:.0f}%", 100 * rate / peak) : "-";
     };
-    text += fmt::format("{:<32}{:<20}{:>10.3f}{:>9.3f}{:>9.1f}{:>9}{:>8.1f}{:>8}\n", op.name,
-                        op.shape, 1e3 * op.timing.median, 1e3 * op.timing.min, flops * 1e-9,
-                        share(flops, host.flops), moved * 1e-9, share(moved, host.bandwidth));
+    text +=
+        fmt::format("{:<32}{:<20}{:>10.3f}{:>9.3f}{:>9.1f}{:>9}{:>8.1f}{:>8}\n", op.name,
+                    to_string(op.shape), 1e3 * op.timing.median, 1e3 * op.timing.min, flops * 1e-9,
+                    share(flops, host.flops), moved * 1e-9, share(moved, host.bandwidth));
   }
   if (flags.output.json) {
     nlohmann::json result = to_json(sum, gflop);
@@ -144,9 +146,6 @@ int bench_cost(const Workload& workload, const BenchFlags& flags) {
 
 void check_usage(const BenchFlags& flags) {
   const bool cost = flags.what == "cost", kernels = flags.what == "kernels";
-  PROTOLITH_CHECK_USAGE(
-      flags.filter.empty() || flags.what == "ops" || kernels,
-      "--filter {}: only bench ops and bench kernels have something to choose from", flags.filter);
   PROTOLITH_CHECK_USAGE(!flags.markdown || cost, "--markdown: only for bench cost");
   PROTOLITH_CHECK_USAGE(flags.shape.empty() || kernels, "--shape {}: only for bench kernels",
                         flags.shape);
@@ -163,6 +162,10 @@ int bench(const BenchFlags& flags) {
                                     [&](const Workload& w) { return w.name == flags.workload; });
   if (flags.way > 0) workload.training.way = workload.evaluation.way = flags.way;
   check_usage(flags);
+  if (!flags.filter.empty() && flags.what != "ops" && flags.what != "kernels") {
+    warn(fmt::format("--filter {} has no effect on bench {}, which has nothing to choose from",
+                     flags.filter, flags.what));
+  }
   if (flags.what == "cost") return bench_cost(workload, flags);
   const Config defaults;  // a temporary makes g++ 12 warn of an uninitialised string
   Config config = flags.config.over(defaults);
@@ -199,7 +202,10 @@ int bench(const BenchFlags& flags) {
                    {"repeats", flags.repeats},
                    {"peak_memory_mb", peak_mb},
                    {"step_memory_mb", step_mb}});
-    if (host.known) result["peak_gflops"] = host.flops * 1e-9;
+    if (host.known) {
+      result.update({{"peak_gflops", host.flops * 1e-9},
+                     {"share_of_peak", gflop * 1e9 / timing.median / host.flops}});
+    }
     print_json(result);
     return kExitDone;
   }
@@ -232,7 +238,8 @@ void add_bench_command(CommandLine& program) {
   CLI::App& command = program.add_command(
       "bench",
       "Time training steps, evaluation episodes, operations and kernels of fixed workloads",
-      "  protolith bench step --workload Op\n"
+      "  protolith bench                           # a training step on the best device\n"
+      "  protolith bench step --workload M --device cpu\n"
       "  protolith bench eval --workload O --repeats 100 --json\n"
       "  protolith bench ops --workload M --filter convolution\n"
       "  protolith bench kernels --workload Op --filter relu\n"
@@ -251,7 +258,7 @@ void add_bench_command(CommandLine& program) {
           "kernels (each of the device's own kernels alone, beside its peak), or cost: what a step "
           "submits, moves and computes on CUDA, by formulas, without a GPU")
       ->check(CLI::IsMember({"step", "eval", "ops", "kernels", "cost"}))
-      ->required();
+      ->capture_default_str();
   command.add_option("--workload", flags->workload, "see below")
       ->check(CLI::IsMember(names))
       ->capture_default_str();

@@ -32,7 +32,7 @@ class OpBench {
       if (backend_.device().type != DeviceType::cpu) backend_.read_scalar(waited_for_);
       backend_.end_step();
     });
-    timings_.push_back({name, to_string(shape), timing, cost.flops * 1e-9, cost.bytes * 1e-6});
+    timings_.push_back({name, shape, timing, cost.flops * 1e-9, cost.bytes * 1e-6});
   }
 
   /// Persistent, uniform in [-1, 1).

@@ -10,8 +10,8 @@ namespace protolith {
 
 /// One primitive of the backend at one of a workload's shapes.
 struct OpTiming {
-  std::string name;   ///< "convolution"
-  std::string shape;  ///< of its main input: "[360, 28, 28, 1]"
+  std::string name;  ///< "convolution"
+  Shape shape;       ///< of its main input
   Timing timing;
   double gflop = 0;   ///< 1e9 floating-point operations a call; convolutions counted as direct ones
   double mbytes = 0;  ///< 1e6 bytes that it must at least read and write

@@ -77,14 +77,16 @@ void save_model(const std::filesystem::path& path, const Conv4& model, const Che
 }
 
 bool holds_model(const std::filesystem::path& path, const Conv4& model) try {
-  const auto same = [](const auto& a, const auto& b) {
-    return a.first == b.first && a.second.shape() == b.second.shape() &&
-           a.second.dtype() == b.second.dtype() &&
-           std::memcmp(a.second.raw(), b.second.raw(), a.second.bytes()) == 0;
+  const auto same = [](const Tensor& a, const Tensor& b) {
+    return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+           std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
   };
+  // A file of training holds the optimizer's moments besides.
   const std::map<std::string, Tensor> held = read_safetensors(path).tensors;
-  const std::map<std::string, Tensor> wanted = model.state();
-  return std::equal(held.begin(), held.end(), wanted.begin(), wanted.end(), same);
+  return std::ranges::all_of(model.state(), [&](const auto& wanted) {
+    const auto found = held.find(wanted.first);
+    return found != held.end() && same(found->second, wanted.second);
+  });
 } catch (const Error&) {
   return false;
 }

@@ -19,7 +19,7 @@ struct Checkpoint {
 
 /// Writes the model alone: PyTorch's keys and layout, the info as metadata. Atomic.
 void save_model(const std::filesystem::path& path, const Conv4& model, const CheckpointInfo& info);
-/// Whether the file can be read and holds this model's tensors, bit for bit, and no others.
+/// Whether the file can be read and holds this model's tensors, bit for bit.
 bool holds_model(const std::filesystem::path& path, const Conv4& model);
 /// Reads a file of save_model() or save_training(), or a bare PyTorch state dictionary of conv4
 /// (its metric is then SED, and the last pool is taken to be there). Throws Error naming the file.

@@ -45,7 +45,7 @@ struct Kept {
   std::vector<float> values;  ///< [count, features] in channel, height, width order, as in PyTorch
   std::string names;
   std::int64_t count = 0;
-  nlohmann::json errors = nlohmann::json::array();
+  nlohmann::json results = nlohmann::json::array(), errors = nlohmann::json::array();
 };
 
 /// Appends a row in height, width, channel order in PyTorch's order.
@@ -68,6 +68,7 @@ Kept keep_good(const EmbeddedFiles& embedded, const std::vector<fs::path>& files
     }
     append_channels_first(embedded.row(i), channels, kept.values);
     kept.names += files[i].string() + "\n";
+    kept.results.push_back({{"file", files[i].string()}, {"row", kept.count}});
     ++kept.count;
   }
   return kept;
@@ -107,6 +108,7 @@ int embed(const EmbedFlags& flags) {
                 {"images", kept.count},
                 {"features", embedded.features},
                 {"prepared", describe(preparation)},
+                {"results", kept.results},
                 {"errors", kept.errors}});
   } else {
     std::fputs(fmt::format("{}: {} images of {} features; their files: {}\n", flags.out, kept.count,
@@ -142,7 +144,9 @@ void add_embed_command(CommandLine& program) {
   command.add_option("--model", flags->model, "a run folder (its best model) or a checkpoint file")
       ->type_name("RUN-or-CHECKPOINT")
       ->required();
-  command.add_option("--images", flags->images, "images, or folders of them")
+  command
+      .add_option("--images,--query,--support", flags->images,
+                  "images, or folders of them; the other names are those of 'protolith classify'")
       ->type_name("FILE-or-DIR")
       ->required();
   command.add_option("--out", flags->out, "the array to write")->type_name("FILE.npy")->required();

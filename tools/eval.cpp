@@ -124,7 +124,7 @@ EpisodeConfig episodes_of(const Config& config, const EvalFlags& flags) {
   return {.way = static_cast<int>(chosen(flags.way, "--way", 2, config.test.way)),
           .shot = static_cast<int>(chosen(flags.shot, "--shot", 1, config.test.shot)),
           .query = static_cast<int>(chosen(flags.query, "--query", 1, config.test.query)),
-          .episodes = chosen(flags.episodes, "--episodes", 2, config.test.episodes)};
+          .episodes = chosen(flags.episodes, "--episodes", 1, config.test.episodes)};
 }
 
 std::string line(const std::string& name, const Estimate& accuracy, const Estimate& loss) {
@@ -165,8 +165,10 @@ void report(const EvalFlags& flags, const EpisodeConfig& episodes, const Episode
                    {"difference", difference.mean},
                    {"difference_ci95", difference.ci95}});
     text += line(flags.compare, other, other_loss);
-    text += fmt::format("difference on the same episodes ({} - {}): {:+.2f} +- {:.2f} points\n",
-                        flags.compare, flags.model, 100 * difference.mean, 100 * difference.ci95);
+    text += fmt::format(
+        "difference on the same episodes ({} - {}): {:+.2f}{} points\n", flags.compare, flags.model,
+        100 * difference.mean,
+        std::isnan(difference.ci95) ? "" : fmt::format(" +- {:.2f}", 100 * difference.ci95));
   }
   if (flags.output.json) {
     print_json(result);
@@ -270,7 +272,8 @@ void add_eval_command(CommandLine& program) {
       "\n"
       "A run brings its data, its test episodes and its seed along; flags change them. A\n"
       "checkpoint file needs --data. The interval is 1.96 standard errors of the mean over the\n"
-      "episodes. A run's folder keeps the last evaluation of its best model on its own data, with\n"
+      "episodes; one episode has none. A run's folder keeps the last evaluation of its best model "
+      "on its own data, with\n"
       "its own seed, as eval.json.",
       [flags] { return eval(*flags); });
   command.add_option("model", flags->model, "a run folder (its best model) or a checkpoint file")

@@ -41,9 +41,13 @@ class Views {
 };
 
 /// Images embedded at once: on the CPU as many as caches hold the activations of, elsewhere as many
-/// as make launches cheap.
-std::size_t batch_size(const Backend& backend) {
-  return backend.device().type == DeviceType::cpu ? 64 : 256;
+/// as make launches cheap; fewer of images so large that evaluating would take more memory than
+/// training.
+std::size_t batch_size(const Backend& backend, const Conv4Options& model) {
+  const std::int64_t most = backend.device().type == DeviceType::cpu ? 64 : 256;
+  constexpr std::int64_t kUsualPixels = 84 * 84;
+  return static_cast<std::size_t>(
+      std::clamp<std::int64_t>(most * kUsualPixels / (model.height * model.width), 1, most));
 }
 
 void score(Backend& backend, const Tensor& embeddings, const Episode& episode,
@@ -77,7 +81,7 @@ EpisodeScores evaluate_with_episode_statistics(Backend& backend, Conv4& model,
 Tensor embed_all(Backend& backend, Conv4& model, const ResidentImages& images,
                  std::span<const std::int32_t> indices, std::span<const std::int32_t> turns,
                  const std::function<bool(std::int64_t done)>& progress) {
-  const std::size_t size = batch_size(backend);
+  const std::size_t size = batch_size(backend, model.options());
   backend.end_step();
   Tensor table = backend.persistent({static_cast<std::int64_t>(indices.size()), model.features()});
   for (std::size_t begin = 0; begin < indices.size(); begin += size) {

@@ -20,14 +20,24 @@ struct ExportFlags {
 };
 
 /// What a user of the model has to know besides its shapes.
-std::map<std::string, std::string> metadata_of(const CheckpointInfo& info,
-                                               const Preparation& preparation) {
+nlohmann::json usage_of(const CheckpointInfo& info, const Preparation& preparation) {
   Dataset prepared;
   set_normalisation(preparation, prepared);
   return {{"metric", to_string(info.metric)},
           {"preparation", describe(preparation)},
-          {"pixel_scale", fmt::format("{}", fmt::join(prepared.scale, " "))},
-          {"pixel_shift", fmt::format("{}", fmt::join(prepared.shift, " "))}};
+          {"pixel_scale", prepared.scale},
+          {"pixel_shift", prepared.shift}};
+}
+
+/// The same as ONNX's metadata, which are texts: lists as numbers with blanks between them.
+std::map<std::string, std::string> metadata_of(const nlohmann::json& usage) {
+  std::map<std::string, std::string> metadata;
+  for (const auto& [key, value] : usage.items()) {
+    metadata[key] = value.is_string()
+                        ? value.get<std::string>()
+                        : fmt::format("{}", fmt::join(value.get<std::vector<float>>(), " "));
+  }
+  return metadata;
 }
 
 int export_model(const ExportFlags& flags) {
@@ -37,8 +47,8 @@ int export_model(const ExportFlags& flags) {
   const ModelSource source = open_model(*backend, flags.model);
   const CheckpointInfo& info = source.checkpoint.info;
   const Conv4& model = *source.checkpoint.model;
-  const auto metadata = metadata_of(info, preparation_for(info, flags.model));
-  const std::string bytes = encode_onnx(model, metadata);
+  const nlohmann::json usage = usage_of(info, preparation_for(info, flags.model));
+  const std::string bytes = encode_onnx(model, metadata_of(usage));
   write_file_atomically(flags.out, bytes);
   const Conv4Options& options = model.options();
   if (flags.output.json) {
@@ -46,7 +56,7 @@ int export_model(const ExportFlags& flags) {
                           {"bytes", bytes.size()},
                           {"input", {options.channels, options.height, options.width}},
                           {"features", model.features()}};
-    result.update(metadata);
+    result.update(usage);
     print_json(result);
   } else {
     std::fputs(fmt::format("{}: images [count, {}, {}, {}] -> embeddings [count, {}]\n", flags.out,

@@ -168,6 +168,7 @@ void finish(Collection& c, const Config& config, const std::string& failure) {
   const std::vector<RecordCounts> counts = count_records(c.backend, c.records);
   write_counts(c.folder, c.records, counts);
   const nlohmann::json result{{"results", summaries(c.records)}, {"out", c.folder.string()}};
+  write_file_atomically(c.folder / "summary.json", json_text(result, 1));
   warn_of_nan(result["results"], c.records);
   if (c.flags.output.json) {
     print_json(result);
@@ -179,8 +180,6 @@ void finish(Collection& c, const Config& config, const std::string& failure) {
   const std::string source = episodes_in_words(c.dataset, config);
   draw(histogram_figure(c.records, counts, source, c.flags.gradient == "euclidean"),
        c.folder / "figure");
-  // Last: it says that the folder is whole.
-  write_file_atomically(c.folder / "summary.json", json_text(result, 1));
 }
 
 int grad_hist(const GradHistFlags& flags) {

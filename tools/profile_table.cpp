@@ -75,7 +75,7 @@ nlohmann::json json_of(const ProfileRow& row, std::int64_t total, const ProfileP
                         {"total_ms", static_cast<double>(row.total) * 1e-6},
                         {"self_ms", static_cast<double>(row.self) * 1e-6},
                         {"share", share(row.self, total)}};
-  if (row.shape.rank() > 0) object["shape"] = to_string(row.shape);
+  if (row.shape.rank() > 0) object["shape"] = row.shape.extents();
   const Rates rates = rates_of(row, peak);
   const auto add_known = [&](const char* key, double value) {
     if (value > 0) object[key] = value;

@@ -1,3 +1,4 @@
+// Which of the instruction sets that the kernels are compiled for runs here, as Highway chooses.
 #pragma once
 
 namespace protolith::cpu {

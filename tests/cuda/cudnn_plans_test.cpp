@@ -1,10 +1,10 @@
 // The real cuDNN plans every convolution of every preset for devices that are not here: a plan's
 // engine must exist, keep our rules and fit the workspace limit. Only running it needs the device.
-// PROTOLITH_CUDNN_TABLE names a file that gets the plans as a Markdown table.
+// It prints the plans as a Markdown table.
 #include <dlfcn.h>
 #include <doctest/doctest.h>
 
-#include <cstdlib>
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -69,27 +69,19 @@ std::set<Layer> layers() {
   return result;
 }
 
-/// The table for the documentation, where it is asked for.
-class Table {
- public:
-  Table() {
-    if (const char* path = std::getenv("PROTOLITH_CUDNN_TABLE")) {
-      file_.open(path);
-      file_ << "| device | precision | pass | input | engine | workspace, MiB |\n"
-               "| --- | --- | --- | --- | --- | ---: |\n";
-    }
-  }
-  void add(const std::string& device, bool tf32, const char* pass, const Layer& layer,
-           const CudnnPlan& plan) {
-    if (!file_.is_open()) return;
-    file_ << fmt::format("| {} | {} | {} | {} | {} | {:.1f} |\n", device, tf32 ? "TF32" : "f32",
-                         pass, to_string(layer.x()), plan.engine().description(),
-                         static_cast<double>(plan.workspace_bytes()) / 0x1p20);
-  }
+void print_header() {
+  std::puts(
+      "| device | precision | pass | input | engine: notes | workspace, MiB |\n"
+      "| --- | --- | --- | --- | --- | ---: |");
+}
 
- private:
-  std::ofstream file_;
-};
+void print(const std::string& device, bool tf32, const char* pass, const Layer& layer,
+           const CudnnPlan& plan) {
+  std::puts(fmt::format("| {} | {} | {} | {} | {} | {:.1f} |", device, tf32 ? "TF32" : "f32", pass,
+                        to_string(layer.x()), plan.engine().description(),
+                        static_cast<double>(plan.workspace_bytes()) / 0x1p20)
+                .c_str());
+}
 
 void check_plan(const CudnnPlan& plan, const CudnnOptions& options) {
   const EngineNotes& engine = plan.engine();
@@ -110,7 +102,7 @@ constexpr NamedPass kPasses[] = {{ConvolutionPass::forward, "forward"},
                                  {ConvolutionPass::backward_weight, "weight gradient"}};
 
 TEST_CASE("cuDNN plans every convolution of every preset, deterministic, in both precisions") {
-  Table table;
+  print_header();
   int tensor_core_plans = 0;
   const auto check_layer = [&](const TestDevice& device, const DeviceProperties& properties,
                                const CudnnOptions& options, const Layer& layer) {
@@ -122,7 +114,7 @@ TEST_CASE("cuDNN plans every convolution of every preset, deterministic, in both
       const CudnnPlan plan = plan_convolution(p.pass, layer.shapes(), properties, options);
       check_plan(plan, options);
       tensor_core_plans += plan.engine().has(CUDNN_NUMERICAL_NOTE_TENSOR_CORE) ? 1 : 0;
-      table.add(device.name, options.tf32, p.name, layer, plan);
+      print(device.name, options.tf32, p.name, layer, plan);
     }
   };
   for (const TestDevice& device : kDevices) {

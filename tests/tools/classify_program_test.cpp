@@ -173,8 +173,8 @@ TEST_CASE("probabilities are those of the embeddings that embed writes") {
     CHECK(result["support"] ==
           nlohmann::json{{"ash", 3}, {"birch, white", 3}, {"elm", 2}, {"oak", 1}});
     const nlohmann::json embedded = json_of(
-        run_program("embed --threads 1 --device cpu --model m.safetensors --images support query "
-                    "--out all.npy --json",
+        run_program("embed --threads 1 --device cpu --model m.safetensors --support support "
+                    "--query query --out all.npy --json",
                     folder.path()));
     CHECK(embedded["images"] == 9 + 12);
     CHECK(embedded["features"] == 16);
@@ -182,6 +182,10 @@ TEST_CASE("probabilities are those of the embeddings that embed writes") {
     const Npy npy = read_npy(folder / "all.npy");
     const std::vector<std::string> names = lines(slurp(folder / "all.txt"));
     REQUIRE(npy.rows == names.size());
+    REQUIRE(embedded["results"].size() == names.size());
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      CHECK(embedded["results"][i] == nlohmann::json{{"file", names[i]}, {"row", i}});
+    }
     for (const nlohmann::json& query : result["results"]) {
       const std::vector<double> d = distances_of(npy, names, query["file"]);
       std::vector<double> p;

@@ -1,6 +1,7 @@
 // Scoring episodes: the shortcut of embedding each image once must not change a number.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "tools/session.h"
@@ -53,6 +54,26 @@ TEST_CASE("embedding each image once gives what whole episodes give") {
           doctest::Approx(direct.loss.value().host_span<float>()[0]).epsilon(1e-5));
     f.backend->end_step();
   }
+}
+
+TEST_CASE("large images are embedded a few at a time") {
+  constexpr std::int64_t kSide = 512;
+  const auto backend = open_backend({});
+  Conv4 model(*backend, {.height = kSide, .width = kSide, .last_pool = true});
+  model.initialize(1, BatchNormInit::uniform);
+  Dataset dataset;
+  dataset.images = Tensor::host({3, kSide, kSide, 1}, DType::u8);
+  std::uint8_t value = 0;
+  for (std::uint8_t& pixel : dataset.images.host_span<std::uint8_t>()) pixel = value += 7;
+  dataset.scale = {1.0F / 255};
+  dataset.shift = {0};
+  const ResidentImages images = make_resident(*backend, dataset);
+  const std::vector<std::int32_t> all{0, 1, 2}, third{2}, upright(3), once(1);
+  const Tensor table = embed_all(*backend, model, images, all, upright);
+  // An image's first pooled activations are 16 MiB: 64 of them would be 1 GiB.
+  CHECK(backend->step_memory_bytes() < (std::size_t{128} << 20));
+  const Tensor last = model.embed(gather(*backend, images, third, once));
+  CHECK(std::ranges::equal(table.rows(2, 3).host_span<float>(), last.host_span<float>()));
 }
 
 TEST_CASE("an episode's scores do not depend on how many are asked for") {

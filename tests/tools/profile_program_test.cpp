@@ -148,7 +148,8 @@ TEST_CASE("--profile-episodes chooses what is traced and what is in the table") 
   // What rows say of rates: operations by the time that they took.
   const nlohmann::json& rows = profile.at("operations");
   const auto block = std::find_if(rows.begin(), rows.end(), [](const nlohmann::json& row) {
-    return row.at("name") == "winograd forward" && row.at("shape") == "[15, 14, 14, 64]";
+    return row.at("name") == "winograd forward" &&
+           row.at("shape") == nlohmann::json{15, 14, 14, 64};
   });
   REQUIRE(block != rows.end());
   CHECK(block->at("calls") == 4);

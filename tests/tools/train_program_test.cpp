@@ -168,7 +168,7 @@ TEST_CASE("wrong input names the file or value, and loses nothing") {
       {"train --trainval " + path("nowhere"), 2, "nowhere"},
       {"eval " + path("nowhere"), 2, "nowhere"},
       {"eval " + (run / "best.safetensors").string(), 2, "--data"},
-      {"eval " + path("run") + " --episodes 1", 2, "--episodes"},
+      {"eval " + path("run") + " --episodes 0", 2, "--episodes"},
       {"eval " + path("run") + " --bn-eval batch", 2, "batch"},
       {"eval " + path("run") + " --compare " + path("nowhere"), 2, "nowhere"},
       {"eval " + path("run") + " --way 0", 2, "--way"},
@@ -201,6 +201,34 @@ TEST_CASE("what a run that has ended, or a name that misleads, is told") {
   };
   CHECK(contains(export_as("a.pt").errors, "a.pt: readers may expect the name to end in .onnx"));
   CHECK(export_as("a.onnx").errors.empty());
+}
+
+TEST_CASE("one episode has an accuracy and no interval") {
+  const TemporaryFolder folder;
+  const std::string run = (folder / "run").string();
+  REQUIRE(run_program(train(folder / "run", 10)).code == 0);
+  const std::string eval = "eval '" + run + "' --compare '" + run + "' --way 5 --episodes 1";
+  const nlohmann::json result = json_of(run_program(eval + " --json"));
+  CHECK(result["episodes"] == 1);
+  CHECK(result["ci95"].is_null());
+  CHECK(result["difference"] == 0);
+  CHECK(result["difference_ci95"].is_null());
+  const std::string text = run_program(eval).output;
+  CHECK_MESSAGE(contains(text, "): +0.00 points"), text);
+  CHECK_FALSE(contains(text, "nan"));
+}
+
+TEST_CASE("export --json has the pixels' scale and shift as numbers, a channel each") {
+  const TemporaryFolder folder;
+  REQUIRE(run_program(train(folder / "run", 10)).code == 0);
+  const nlohmann::json result =
+      json_of(run_program("export --json --model '" + (folder / "run").string() + "' --out '" +
+                          (folder / "a.onnx").string() + "'"));
+  for (const char* const key : {"pixel_scale", "pixel_shift"}) {
+    CAPTURE(key);
+    REQUIRE(result.at(key).size() == 1);
+    CHECK(result[key][0].is_number());
+  }
 }
 
 TEST_CASE("a model of drawings is not tested on photographs without a word") {
@@ -336,7 +364,10 @@ TEST_CASE("--trainval retrains on train + val for the best epoch plus patience")
   const nlohmann::json second = json_of(run_program("train --json --trainval '" + run.string() +
                                                     "' --out '" + (folder / "all").string() + "'"));
   CHECK(second["episodes"].get<int>() == (first["best_epoch"].get<int>() + 10) * 5);
-  CHECK_FALSE(second.contains("val_accuracy"));
+  for (const char* const key : {"val_accuracy", "val_loss", "best_epoch"}) {
+    CAPTURE(key);
+    CHECK(second.at(key).is_null());
+  }
   // Flags change the sum's parts, or its place.
   const int best = first["best_epoch"].get<int>();
   const auto episodes_with = [&](const std::string& flags, const std::string& name) {
@@ -353,6 +384,7 @@ TEST_CASE("--trainval retrains on train + val for the best epoch plus patience")
   const nlohmann::json scored = json_of(run_program("eval '" + (folder / "all").string() +
                                                     "' --way 5 --query 2 --episodes 5 --json"));
   CHECK(scored["episodes"] == 5);
+  CHECK(nlohmann::json::parse(slurp(folder / "all/eval.json")) == scored);
   const std::string seen = " --way 5 --query 2 --episodes 5 --split val";
   const std::string words = "trained on the validation classes too";
   CHECK(contains(run_program("eval '" + (folder / "all").string() + "'" + seen).errors, words));
