@@ -78,6 +78,13 @@ sys.exit(reached < float(sys.argv[2]))
 EOF
 }
 
+# The program's tests on the emulated device, those too that are left out of gpu_program.
+emulated_program() {
+  local folder=$PWD/build/ci/tests/gpu_emulation/program
+  PROTOLITH_TEST_PROGRAM=$folder/protolith PROTOLITH_TEST_DEVICE="Emulated device" LD_LIBRARY_PATH=$folder \
+    OMP_WAIT_POLICY=passive build/ci/tests/test_tools
+}
+
 third_party/install.sh --dev
 if command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER:-ccache}
@@ -92,6 +99,7 @@ check "every bound of the CUDA kernels is missed when it is off by one" \
   tests/gpu_emulation/mutate.py bounds build/asan
 check "every error that is planted in the CUDA backend is noticed" \
   tests/gpu_emulation/plant.py build/ci --jobs "${JOBS:-$(nproc)}"
+check "the whole program on an emulated GPU" emulated_program
 check "training and evaluation, address and undefined-behaviour sanitizers" sanitized asan
 check "training and evaluation, thread sanitizer" sanitized tsan
 check "the same seed gives the same files" repeated

@@ -24,6 +24,12 @@ struct ProgramResult {
   std::string errors;  ///< stderr
 };
 
+/// The program under test: the built one, or the copy that PROTOLITH_TEST_PROGRAM names.
+inline const char* program_path() {
+  const char* const copy = std::getenv("PROTOLITH_TEST_PROGRAM");
+  return copy != nullptr ? copy : PROTOLITH_PROGRAM;
+}
+
 /// Runs the built program by the shell in `folder`, with `arguments` as the shell reads them.
 inline ProgramResult run_program(const std::string& arguments,
                                  const std::filesystem::path& folder = ".") {
@@ -31,7 +37,7 @@ inline ProgramResult run_program(const std::string& arguments,
   const std::string output = (scratch / "out").string();
   const std::string errors = (scratch / "err").string();
   const std::string command = "cd '" + folder.string() + "' && >'" + output + "' 2>'" + errors +
-                              "' </dev/null '" PROTOLITH_PROGRAM "' " + arguments;
+                              "' </dev/null '" + program_path() + "' " + arguments;
   const int status = std::system(command.c_str());
   if (!WIFEXITED(status)) throw std::runtime_error("did not exit: " + command);
   return {WEXITSTATUS(status), slurp(output), slurp(errors)};
@@ -51,10 +57,10 @@ inline pid_t start(const std::vector<std::string>& arguments, const std::filesys
   dup2(null, 0);
   dup2(null, 1);
   dup2(log, 2);
-  std::vector<char*> argv{const_cast<char*>(PROTOLITH_PROGRAM)};
+  std::vector<char*> argv{const_cast<char*>(program_path())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  execv(PROTOLITH_PROGRAM, argv.data());
+  execv(program_path(), argv.data());
   _exit(127);
 }
 

@@ -34,7 +34,11 @@ std::string train(const std::filesystem::path& run, int episodes, int patience =
 TEST_CASE("train, eval and compare, from JSON to text") {
   const TemporaryFolder folder;
   const auto run = folder / "run";
-  const nlohmann::json trained = json_of(run_program(train(run, 10) + " --json"));
+  const ProgramResult training = run_program(train(run, 10) + " --json");
+  const nlohmann::json trained = json_of(training);
+  if (const char* const device = std::getenv("PROTOLITH_TEST_DEVICE")) {  // what auto must choose
+    CHECK_MESSAGE(contains(training.errors, device), training.errors);
+  }
   CHECK(trained["episodes"] == 10);
   CHECK(trained["best_epoch"].get<int>() >= 1);
   CHECK(trained["val_accuracy"].get<double>() > 0.2);
