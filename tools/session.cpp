@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "engine/cpu/thread_count.h"
 #include "engine/cuda_loader.h"
 #include "tools/json_text.h"
 
@@ -38,6 +39,7 @@ std::unique_ptr<Backend> open_cuda(const Config& config) {
   options.graph = config.graph;
   options.batch_norm = config.batch_norm == "fused" ? CudaBatchNorm::fused : CudaBatchNorm::cudnn;
   if (config.batch_norm == "auto") options.warn = warn;  // asked for by name it must not be another
+  use_threads(config.threads);                           // images are decoded on the CPU
   return load_cuda_backend(options);
 }
 

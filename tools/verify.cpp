@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/verify.h"
+#include "engine/cpu/thread_count.h"
 #include "tools/command.h"
 #include "tools/session.h"
 
@@ -61,8 +62,10 @@ void print_report(const VerifyReport& report) {
 int verify(const VerifyFlags& flags) {
   Config base;
   base.data = flags.spec;
-  const FolderOptions folder = flags.config.over(base).folder;
-  const VerifyReport report = verify_dataset(flags.spec, data_options(folder, flags.output.quiet));
+  const Config config = flags.config.over(base);
+  use_threads(config.threads);
+  const VerifyReport report =
+      verify_dataset(flags.spec, data_options(config.folder, flags.output.quiet));
   if (flags.output.json) {
     print_json(report_json(report));
   } else {
@@ -91,7 +94,7 @@ void add_verify_command(CommandLine& program) {
   command.add_option("data", flags->spec, "the data set to check")
       ->type_name("KIND:PATH")
       ->required();
-  flags->config = ConfigFlags(command, {OptionGroup::data}, {"data"});
+  flags->config = ConfigFlags(command, {OptionGroup::data, OptionGroup::device}, {"data"});
   flags->output.add_to(command);
 }
 

@@ -1,6 +1,5 @@
 #include "engine/cpu/cpu_backend.h"
 
-#include <omp.h>
 #include <openblas-openmp/cblas.h>
 
 #include <algorithm>
@@ -19,13 +18,11 @@
 namespace protolith {
 
 CpuBackend::CpuBackend(int threads, CpuConvolution blocks, CpuPrecision precision)
-    : threads_(threads > 0 ? threads : available_threads()),
+    : threads_(use_threads(threads)),
       blocks_(blocks),
       precision_(precision),
       arena_(std::make_shared<Arena>(Device{}, reserve_host_region())),
       convolution_([this](Shape shape, DType dtype) { return empty(shape, dtype); }, precision) {
-  PROTOLITH_CHECK_USAGE(threads >= 0 && threads <= 1024,
-                        "{} threads: use 1 to 1024, or 0 for as many as there are cores", threads);
   if (precision == CpuPrecision::bf16) {
     PROTOLITH_CHECK_USAGE(blocks == CpuConvolution::direct,
                           "precision bf16: Winograd's convolutions are fp32 only; use "
@@ -35,7 +32,6 @@ CpuBackend::CpuBackend(int threads, CpuConvolution blocks, CpuPrecision precisio
                           "{}); use --precision fp32",
                           onednn_instruction_set());
   }
-  omp_set_num_threads(threads_);
 }
 
 std::string CpuBackend::description() const {

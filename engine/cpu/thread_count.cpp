@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "engine/check.h"
+
 namespace protolith {
 namespace {
 
@@ -85,6 +87,14 @@ int available_threads(const fs::path& root) {
   const int most = std::min(omp_get_num_procs(), asked_for());
   const double quota = std::ceil(processor_quota(root));
   return std::max(1, quota < most ? static_cast<int>(quota) : most);
+}
+
+int use_threads(int threads) {
+  PROTOLITH_CHECK_USAGE(threads >= 0 && threads <= 1024,
+                        "{} threads: use 1 to 1024, or 0 for as many as there are cores", threads);
+  const int used = threads > 0 ? threads : available_threads();
+  omp_set_num_threads(used);
+  return used;
 }
 
 }  // namespace protolith

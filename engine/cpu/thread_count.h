@@ -10,6 +10,10 @@ namespace protolith {
 /// proc and sys are, for tests.
 int available_threads(const std::filesystem::path& root = "/");
 
+/// Makes parallel loops use so many threads from now on, 0: available_threads(). Returns how many.
+/// Throws UsageError outside [0, 1024].
+int use_threads(int threads);
+
 /// Processors' worth of CPU time that the control groups of this process allow (cgroups(7), version
 /// 2's cpu.max and version 1's cpu.cfs_quota_us); infinite where they do not limit it.
 double processor_quota(const std::filesystem::path& root = "/");

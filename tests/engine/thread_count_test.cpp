@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "engine/check.h"
 #include "tests/engine/environment.h"
 #include "tests/engine/temporary_folder.h"
 
@@ -79,6 +80,17 @@ TEST_CASE("threads: processors, at most OMP_NUM_THREADS, at most the quota round
   CHECK(available_threads(machine.root.path()) == 1);
   machine.file("sys/fs/cgroup/cpu.max", "99900000 100000\n");
   CHECK(available_threads(machine.root.path()) == std::min(processors, 999));
+}
+
+TEST_CASE("parallel loops use as many threads as are asked for") {
+  const int before = omp_get_max_threads();
+  CHECK(use_threads(3) == 3);
+  CHECK(omp_get_max_threads() == 3);
+  CHECK(use_threads(0) == available_threads());
+  CHECK(omp_get_max_threads() == available_threads());
+  CHECK_THROWS_AS(use_threads(-1), UsageError);
+  CHECK_THROWS_AS(use_threads(1025), UsageError);
+  omp_set_num_threads(before);
 }
 
 }  // namespace
