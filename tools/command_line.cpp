@@ -116,6 +116,8 @@ int print_help(const CLI::App& app, const CLI::ParseError& asked) {
 
 CommandLine::CommandLine() : app_(std::make_unique<CLI::App>(kDescription, "protolith")) {
   app_->set_version_flag("--version", "protolith " PROTOLITH_VERSION);
+  // One at most: after it, words that are names of commands too ("bench eval") are words.
+  app_->require_subcommand(0, 1);
   app_->footer(kExamples);
   app_->formatter(std::make_shared<HelpFormatter>());  // the commands inherit it
   app_->get_formatter()->column_width(34);

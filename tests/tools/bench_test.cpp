@@ -125,6 +125,16 @@ TEST_CASE("bench: a training step where nothing is named, and --filter chooses n
   }
 }
 
+TEST_CASE("bench eval: an episode of the workload, though eval is a command too") {
+  const ProgramResult result =
+      run_program("bench eval --device cpu --workload O --repeats 1 --warm 0 --json");
+  REQUIRE(result.code == 0);
+  const auto timed = nlohmann::json::parse(result.output);
+  CHECK(timed["what"] == "eval");
+  CHECK(timed["images"] == 120);
+  CHECK(timed["share_of_peak"].get<double>() > 0);
+}
+
 TEST_CASE("bench: wrong usage") {
   const ProgramResult none = run_program("bench ops --filter nothing --repeats 1 --warm 0");
   CHECK(none.code == 2);

@@ -66,7 +66,7 @@ TEST_CASE("wrong usage ends with 2, names what is wrong on stderr and prints no 
       {"train --config /no/such.toml", "/no/such.toml: No such file or directory; give"},
       {"train --data mnist", "--data mnist: "},
       {"verify", "data is required"},
-      {"bench", "what is required: step (forward"},
+      {"bench stop", "what: stop not in {step,eval,ops,kernels,cost}"},
       {"verify mnist:x", "mnist"},
       {"verify synthetic --split-seed 3", "--split-seed 3 has no effect with data synthetic"},
       {"--json info",
@@ -130,6 +130,21 @@ TEST_CASE("threads that OpenMP is told to bind get as many processors as without
   // Where the limit is set already, the program never starts anew.
   const Environment spins("GOMP_SPINCOUNT", "20000");
   CHECK(run_program("info").output == threads);
+}
+
+TEST_CASE("names of commands are words like others after a command") {
+  const TemporaryFolder folder;
+  const ProgramResult report = run_program("report train eval", folder.path());
+  CHECK(report.code == 2);
+  CHECK_MESSAGE(contains(report.errors, "train: "), report.errors);
+  const ProgramResult embed = run_program(
+      "embed --model '" PROTOLITH_GOLDENS
+      "/../../models/pretrained/omniglot-20w1s-lsed.safetensors' --out x.npy --images info train",
+      folder.path());
+  CHECK(embed.code == 1);
+  CHECK_MESSAGE(contains(embed.errors, "info: "), embed.errors);
+  CHECK(run_program("verify synthetic info").code == 2);
+  CHECK(std::filesystem::is_empty(folder.path()));
 }
 
 TEST_CASE("verify reports sound and missing data") {
