@@ -179,7 +179,9 @@ class Backend {
   Profiler* profiler() const noexcept { return profiler_; }
   /// A recorder of what the device does; null where the host itself computes. Throws Error when it
   /// cannot be had. To be made before the first replay.
-  virtual std::unique_ptr<DeviceTrace> make_device_trace() { return nullptr; }
+  virtual std::unique_ptr<DeviceTrace> make_device_trace(std::size_t /*capacity*/) {
+    return nullptr;
+  }
   /// Tells a profiler of the device's vendor that is attached to the process (nsys, ncu) to begin,
   /// or to end, capturing. Waits for the device first.
   virtual void capture_for_profiler(bool /*on*/) {}
@@ -341,7 +343,8 @@ std::unique_ptr<Backend> make_cpu_backend(int threads = 0,
                                           CpuPrecision precision = CpuPrecision::fp32);
 
 /// Who computes a block's batch norm on CUDA: cuDNN, or kernels fused with ReLU and pool.
-enum class CudaBatchNorm : std::uint8_t { cudnn, fused };
+/// Of blocks; composed: the caller's single operations.
+enum class CudaBatchNorm : std::uint8_t { cudnn, fused, composed };
 
 struct CudaOptions {
   int index = 0;              ///< the device's number
@@ -349,6 +352,8 @@ struct CudaOptions {
   bool deterministic = true;  ///< the same bits at every run
   bool graph = true;          ///< replays are CUDA graphs
   CudaBatchNorm batch_norm = CudaBatchNorm::cudnn;
+  /// Whether a device without them is a UsageError; else strict fp32 and the fused kernels serve.
+  bool needs_tf32 = false, needs_cudnn_batch_norm = false;
   /// Told, once, when cuDNN has batch norm for the device but fails to build it: the fused kernels
   /// compute it then. Empty: such a failure is an Error.
   std::function<void(const std::string&)> warn = {};

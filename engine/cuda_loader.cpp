@@ -32,9 +32,7 @@ F entry_point(void* module, const char* name) {
   return reinterpret_cast<F>(found);
 }
 
-}  // namespace
-
-std::unique_ptr<Backend> load_cuda_backend(const CudaOptions& options) {
+void* open_module() {
   const fs::path file = module_file();
   PROTOLITH_CHECK(fs::exists(file), "device cuda: {} is missing{}, or use --device cpu",
                   file.string(),
@@ -51,8 +49,20 @@ std::unique_ptr<Backend> load_cuda_backend(const CudaOptions& options) {
   PROTOLITH_CHECK(version == PROTOLITH_VERSION,
                   "device cuda: {} is of version {}, the program of version {}: build both anew",
                   file.string(), version, PROTOLITH_VERSION);
+  return module;
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> load_cuda_backend(const CudaOptions& options) {
   return std::unique_ptr<Backend>(
-      entry_point<MakeCudaBackend>(module, "protolith_make_cuda_backend")(options));
+      entry_point<MakeCudaBackend>(open_module(), "protolith_make_cuda_backend")(options));
+}
+
+std::vector<std::string> cuda_devices() {
+  std::vector<std::string> descriptions;
+  entry_point<ListCudaDevices>(open_module(), "protolith_list_cuda_devices")(descriptions);
+  return descriptions;
 }
 
 std::string cuda_obstacle() {

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/backend.h"
 
@@ -14,6 +15,10 @@ namespace protolith {
 /// than options.index says.
 std::unique_ptr<Backend> load_cuda_backend(const CudaOptions& options);
 
+/// "NAME, compute capability 9.0" of each CUDA device, by number. Throws Error when the module is
+/// missing or cannot be loaded.
+std::vector<std::string> cuda_devices();
+
 /// Why load_cuda_backend() cannot succeed, found out without loading the module, in a few words;
 /// empty when it may succeed.
 std::string cuda_obstacle();
@@ -22,5 +27,6 @@ std::string cuda_obstacle();
 inline constexpr const char* kCudaModule = "libprotolith_cuda.so";
 using CudaModuleVersion = const char* (*)();
 using MakeCudaBackend = Backend* (*)(const CudaOptions&);
+using ListCudaDevices = void (*)(std::vector<std::string>&);
 
 }  // namespace protolith

@@ -163,11 +163,16 @@ class DeviceTrace {
   virtual ~DeviceTrace() = default;
   /// Forgets what came before. The device has no work then. Once in a trace's life.
   virtual void start() = 0;
-  /// The work since start(), in the order in which it began; all that the device was given must
-  /// have ended. Recording ends with it.
+  /// The work since start(), in the order in which it began, as far as the capacity goes; all that
+  /// the device was given must have ended. Recording ends with it.
   virtual std::vector<DeviceEvent> stop() = 0;
-  /// Records that were lost between start() and stop(), for want of memory.
-  virtual std::uint64_t dropped() const = 0;
+  /// After stop(): all of the work, summed by name, the longest first; `cost.bytes`: of copies and
+  /// fills.
+  virtual std::vector<ProfileRow> rows() const = 0;
+  /// Records that were beyond stop()'s capacity, and those that the driver lost for want of memory,
+  /// which rows() lack too.
+  virtual std::uint64_t unkept() const = 0;
+  virtual std::uint64_t lost() const = 0;
 };
 
 }  // namespace protolith

@@ -132,7 +132,7 @@ std::string line(const std::string& name, const Estimate& accuracy, const Estima
 }
 
 nlohmann::json result_json(const EvalFlags& flags, const EpisodeConfig& episodes,
-                           const EpisodeScores& scores) {
+                           const EpisodeScores& scores, const std::string& device) {
   const Estimate accuracy = estimate(scores.accuracy);
   return {{"accuracy", accuracy.mean},
           {"ci95", accuracy.ci95},
@@ -141,12 +141,13 @@ nlohmann::json result_json(const EvalFlags& flags, const EpisodeConfig& episodes
           {"split", flags.split},
           {"way", episodes.way},
           {"shot", episodes.shot},
-          {"query", episodes.query}};
+          {"query", episodes.query},
+          {"device", device}};
 }
 
 void report(const EvalFlags& flags, const EpisodeConfig& episodes, const EpisodeScores& first,
-            const std::optional<EpisodeScores>& second) {
-  nlohmann::json result = result_json(flags, episodes, first);
+            const std::optional<EpisodeScores>& second, const std::string& device) {
+  nlohmann::json result = result_json(flags, episodes, first, device);
   std::string text =
       fmt::format("{} episodes of the {} split, {}-way {}-shot, {} queries per class\n",
                   first.accuracy.size(), flags.split, episodes.way, episodes.shot, episodes.query) +
@@ -191,7 +192,7 @@ bool is_own(const ModelSource& candidate, const Config& config, const EvalFlags&
 /// Leaves the result in the run's folder, where reports find it. A folder that cannot be written
 /// costs no result.
 void record(const ModelSource& candidate, const Config& config, const EvalFlags& flags,
-            const EpisodeConfig& episodes, const EpisodeScores& scores) {
+            const EpisodeConfig& episodes, const EpisodeScores& scores, const std::string& device) {
   if (!is_own(candidate, config, flags)) return;
   if (!holds_model(candidate.file, *candidate.checkpoint.model)) {
     warn(
@@ -202,7 +203,7 @@ void record(const ModelSource& candidate, const Config& config, const EvalFlags&
   }
   try {
     write_file_atomically(RunFolder::open(candidate.name).evaluation_file(),
-                          json_text(result_json(flags, episodes, scores)));
+                          json_text(result_json(flags, episodes, scores, device)));
   } catch (const Error& error) {
     warn(error.what());
   }
@@ -253,9 +254,10 @@ int eval(const EvalFlags& flags) {
     std::fputs("protolith: interrupted; nothing was measured\n", stderr);
     return kExitInterrupted;
   }
-  record(first, config, flags, episodes, scores);
-  if (others) record(*second, config, flags, episodes, *others);
-  report(flags, episodes, scores, others);
+  const std::string used = backend->description();
+  record(first, config, flags, episodes, scores, used);
+  if (others) record(*second, config, flags, episodes, *others, used);
+  report(flags, episodes, scores, others, used);
   return kExitDone;
 }
 

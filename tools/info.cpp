@@ -41,15 +41,17 @@ nlohmann::json libraries() {
 nlohmann::json devices() {
   std::string cuda = cuda_obstacle();
   bool available = false;
+  std::vector<std::string> all;
   if (cuda.empty()) {
     try {
       cuda = load_cuda_backend({})->description();
       available = true;
+      all = cuda_devices();
     } catch (const Error& error) {
       cuda = error.what();
     }
   }
-  return nlohmann::json::array({
+  nlohmann::json devices = nlohmann::json::array({
       {{"name", "cpu"},
        {"available", true},
        {"description", make_cpu_backend()->description()},
@@ -58,6 +60,11 @@ nlohmann::json devices() {
        {"available", available},
        {"description", available ? cuda : "not available: " + cuda}},
   });
+  for (std::size_t i = 1; i < all.size(); ++i) {
+    devices.push_back(
+        {{"name", fmt::format("cuda:{}", i)}, {"available", true}, {"description", all[i]}});
+  }
+  return devices;
 }
 
 nlohmann::json collect() {

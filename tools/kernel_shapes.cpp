@@ -1,5 +1,6 @@
 #include "tools/kernel_shapes.h"
 
+#include <algorithm>
 #include <charconv>
 #include <string_view>
 
@@ -95,7 +96,7 @@ std::vector<KernelSizes> model_shapes(KernelDomain domain, const Workload& workl
     case KernelDomain::pairs:
       return {{queries, e.way}};
     case KernelDomain::histogram:
-      return {{queries * e.way, kBins}};
+      return {{std::max(queries * e.way, kBins + 3), kBins}};  // a value for each count
     default:
       return of_blocks(domain, workload);
   }

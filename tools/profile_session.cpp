@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
-#include <map>
 
 #include "engine/trace.h"
 #include "tools/session.h"
@@ -15,22 +14,8 @@ ProfilerOptions profiler_options(const ProfileFlags& flags) {
   return {.keep = !flags.trace.empty(), .summarize = flags.table};
 }
 
-std::vector<ProfileRow> rows_of(const std::vector<DeviceEvent>& events) {
-  std::map<std::string_view, ProfileRow> by_name;
-  for (const DeviceEvent& event : events) {
-    ProfileRow& row = by_name[event.name];
-    row.name = event.name;
-    ++row.calls;
-    row.total += event.duration();
-    row.self += event.duration();
-    row.cost.bytes += static_cast<double>(event.bytes);
-  }
-  std::vector<ProfileRow> rows;
-  for (const auto& [name, row] : by_name) rows.push_back(row);
-  std::stable_sort(rows.begin(), rows.end(),
-                   [](const ProfileRow& a, const ProfileRow& b) { return a.self > b.self; });
-  return rows;
-}
+/// What a trace keeps of a device's work at most, in records of 56 bytes.
+constexpr std::size_t kDeviceRecords = 2'000'000;
 
 }  // namespace
 
@@ -78,7 +63,9 @@ ProfileSession::ProfileSession(Backend& backend, const ProfileFlags& flags)
       flags_(flags),
       range_(flags.episodes.empty() ? EpisodeRange{} : parse_episode_range(flags.episodes)),
       profiler_(profiler_options(flags)) {
-  if (flags.table || !flags.trace.empty()) device_ = backend.make_device_trace();
+  if (flags.table || !flags.trace.empty()) {
+    device_ = backend.make_device_trace(flags.trace.empty() ? 0 : kDeviceRecords);
+  }
 }
 
 ProfileSession::~ProfileSession() {
@@ -120,14 +107,17 @@ void ProfileSession::stop() {
 
 ProfileReport ProfileSession::finish() {
   if (state_ == State::running) stop();
-  if (flags_.any() && profiler_.ranges() == 0) {
+  // On CUDA a profiler may hear of the episodes by cudaProfilerStart alone.
+  const bool unheard = profiler_.ranges() == 0 && backend_.device().type == DeviceType::cpu;
+  if (flags_.any() && (state_ == State::before || unheard)) {
     warn(state_ == State::before
              ? fmt::format("--profile-episodes {}: the training ended before", flags_.episodes)
              : "--profile-episodes: nobody listens; add --trace or --profile, or run under nsys or "
                "ncu");
   }
   ProfileReport report;
-  report.dropped = profiler_.dropped() + (device_ ? device_->dropped() : 0);
+  report.lost = device_ ? device_->lost() : 0;
+  report.dropped = profiler_.dropped() + (device_ ? device_->unkept() : 0) + report.lost;
   report.ranges = profiler_.ranges();
   if (file_) {
     write_trace(*file_,
@@ -143,7 +133,13 @@ ProfileReport ProfileSession::finish() {
   }
   if (!flags_.table) return report;
   report.rows = profiler_.rows();
-  report.device = rows_of(device_events_);
+  if (device_) report.device = device_->rows();
+  if (report.lost > 0) {
+    warn(
+        fmt::format("--profile: {} records of the device's work were lost for want of memory, and "
+                    "the table lacks them; profile fewer episodes with --profile-episodes A:B",
+                    report.lost));
+  }
   for (const ProfileRow& row : report.rows) report.total += row.self;
   report.range_cost = measure_range_cost();
   return report;

@@ -40,6 +40,7 @@ struct ProfileReport {
   std::int64_t total = 0;          ///< ns of the outermost ranges
   std::uint64_t ranges = 0;
   std::uint64_t dropped = 0;  ///< ranges and records that the trace lacks
+  std::uint64_t lost = 0;     ///< records that the table lacks: the driver had no memory for them
   RangeCost range_cost;
 };
 

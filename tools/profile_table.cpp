@@ -138,6 +138,7 @@ nlohmann::json profile_json(const ProfileReport& report, const ProfilePeak& peak
   for (const ProfileRow& row : report.device) device.push_back(json_of(row, total, {}));
   nlohmann::json result{{"total_ms", static_cast<double>(report.total) * 1e-6},
                         {"ranges", report.ranges},
+                        {"lost", report.lost},
                         {"range_ns", report.range_cost.recorded},
                         {"range_off_ns", report.range_cost.off},
                         {"operations", std::move(operations)},

@@ -20,8 +20,8 @@ ProfilePeak measured_peak(const Backend& backend);
 /// below 0.1 % of the time are one line. `peak`: rates are of all of a range's time.
 std::string profile_table(const ProfileReport& report, const ProfilePeak& peak);
 
-/// All rows: "total_ms", "ranges", "range_ns", "range_off_ns", "operations" (each with "name",
-/// "shape", "calls", "total_ms", "self_ms", "share", and where known "gflop", "mbytes",
+/// All rows: "total_ms", "ranges", "range_ns", "range_off_ns", "lost", "operations" (each with
+/// "name", "shape", "calls", "total_ms", "self_ms", "share", and where known "gflop", "mbytes",
 /// "share_of_peak", "share_of_copy") and "device".
 nlohmann::json profile_json(const ProfileReport& report, const ProfilePeak& peak);
 

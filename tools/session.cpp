@@ -37,9 +37,14 @@ std::unique_ptr<Backend> open_cuda(const Config& config) {
   options.tf32 = config.precision != "fp32";
   options.deterministic = config.deterministic;
   options.graph = config.graph;
-  options.batch_norm = config.batch_norm == "fused" ? CudaBatchNorm::fused : CudaBatchNorm::cudnn;
-  if (config.batch_norm == "auto") options.warn = warn;  // asked for by name it must not be another
-  use_threads(config.threads);                           // images are decoded on the CPU
+  options.batch_norm = config.batch_norm == "fused"      ? CudaBatchNorm::fused
+                       : config.batch_norm == "composed" ? CudaBatchNorm::composed
+                                                         : CudaBatchNorm::cudnn;
+  // What is asked for by name must not be another.
+  options.needs_tf32 = config.precision == "tf32";
+  options.needs_cudnn_batch_norm = config.batch_norm == "cudnn";
+  if (config.batch_norm == "auto") options.warn = warn;
+  use_threads(config.threads);  // images are decoded on the CPU
   return load_cuda_backend(options);
 }
 
@@ -49,14 +54,16 @@ std::unique_ptr<Backend> open_backend(const Config& config, bool quiet) {
   if (config.device == "cpu") return open_cpu(config);
   if (config.device != "auto") return open_cuda(config);
   std::string obstacle = cuda_obstacle();
-  if (obstacle.empty()) {
+  const bool may_be_there = obstacle.empty();
+  if (may_be_there) {
     try {
       return open_cuda(config);
     } catch (const Error& error) {
       obstacle = error.what();
     }
   }
-  if (!quiet) {
+  // A device that is there and does not serve is said in any case: it may be full, or broken.
+  if (!quiet || may_be_there) {
     std::fputs(fmt::format("protolith: computing on the CPU: {}\n", obstacle).c_str(), stderr);
   }
   return open_cpu(config);

@@ -67,9 +67,10 @@ void report(const Trainer& trainer, const Config& config, const RunFolder& folde
             bool as_json, const nlohmann::json& profile) {
   const TrainingState& state = trainer.state();
   if (as_json) {
-    nlohmann::json result{{"episodes", state.episodes},    {"seconds", seconds},
-                          {"run", folder.path().string()}, {"val_accuracy", state.best_accuracy},
-                          {"val_loss", state.best_loss},   {"best_epoch", state.best_epoch}};
+    nlohmann::json result{{"episodes", state.episodes},          {"seconds", seconds},
+                          {"run", folder.path().string()},       {"device", state.machine},
+                          {"val_accuracy", state.best_accuracy}, {"val_loss", state.best_loss},
+                          {"best_epoch", state.best_epoch}};
     if (config.trainval) {  // validates nothing
       for (const char* const key : {"val_accuracy", "val_loss", "best_epoch"})
         result[key] = nullptr;

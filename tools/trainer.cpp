@@ -190,6 +190,13 @@ bool Trainer::scores_are_due(const Progress& progress) const {
          progress.wants_update();
 }
 
+std::string Trainer::what_is_saved() const {
+  const std::string folder = folder_.path().string();
+  return std::filesystem::exists(folder_.last_checkpoint())
+             ? fmt::format("checkpoints of the last finished epoch stay in {}", folder)
+             : fmt::format("nothing is saved yet; remove {} before another try", folder);
+}
+
 void Trainer::collect_scores() {
   std::int64_t episode = state_.episodes - learner_.pending();
   for (const Learner::StepResult& result : learner_.collect()) {
@@ -197,12 +204,8 @@ void Trainer::collect_scores() {
     try {
       check_loss(result.loss);
     } catch (const Error& error) {
-      const std::string folder = folder_.path().string();
-      throw Error(fmt::format(
-          "training episode {}: {} ({})", episode, error.what(),
-          std::filesystem::exists(folder_.last_checkpoint())
-              ? fmt::format("checkpoints of the last finished epoch stay in {}", folder)
-              : fmt::format("nothing is saved yet; remove {} before another try", folder)));
+      throw Error(
+          fmt::format("training episode {}: {} ({})", episode, error.what(), what_is_saved()));
     }
     state_.loss_sum += result.loss;
     state_.accuracy_sum += result.accuracy;
@@ -295,8 +298,8 @@ void Trainer::check_finite() {
   PROTOLITH_CHECK(
       learner_.model().is_finite(),
       "training episode {}: the model became infinite or NaN; use a lower learning rate "
-      "(--lr). The last good checkpoints stay in {}",
-      state_.episodes, folder_.path().string());
+      "(--lr) ({})",
+      state_.episodes, what_is_saved());
 }
 
 void Trainer::save_best() {
@@ -321,6 +324,7 @@ void Trainer::save_last() {
   const ProfileRange range(backend_.profiler(), "checkpoint");
   if (config_.trainval) forget_evaluation();  // its last model is the one that is evaluated
   check_finite();
+  state_.machine = backend_.description();  // CUDA's batch norm may have changed since the start
   save_training(folder_.last_checkpoint(), learner_, backend_, info_, state_);
 }
 

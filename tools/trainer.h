@@ -66,6 +66,8 @@ class Trainer {
   /// Adds those results to the epoch's sums. Throws Error naming the episode whose loss was not
   /// finite.
   void collect_scores();
+  /// For the message of a training that failed.
+  std::string what_is_saved() const;
   /// Validation loss and accuracy of an epoch.
   struct Validation {
     Estimate loss, accuracy;

@@ -15,7 +15,6 @@ namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20U;
 constexpr std::size_t kBufferAlignment = 8;
-constexpr std::size_t kCapacity = 2'000'000;  // records of 56 bytes
 constexpr CUpti_ActivityKind kKinds[] = {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
                                          CUPTI_ACTIVITY_KIND_MEMCPY, CUPTI_ACTIVITY_KIND_MEMSET};
 
@@ -44,11 +43,13 @@ const char* copy_name(std::uint8_t kind) {
 /// Records as they arrive, on CUPTI's thread or ours.
 class ActivityTrace final : public DeviceTrace {
  public:
-  ActivityTrace();
+  explicit ActivityTrace(std::size_t capacity);
   ~ActivityTrace() override;
   void start() override;
   std::vector<DeviceEvent> stop() override;
-  std::uint64_t dropped() const override;
+  std::vector<ProfileRow> rows() const override;
+  std::uint64_t unkept() const override;
+  std::uint64_t lost() const override;
 
   void take(CUcontext context, std::uint32_t stream, std::uint8_t* buffer, std::size_t bytes);
 
@@ -61,10 +62,12 @@ class ActivityTrace final : public DeviceTrace {
 
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::string> names_;  // kernels', by mangled name
+  const std::size_t capacity_;
   std::vector<DeviceEvent> events_;
+  std::unordered_map<std::string_view, ProfileRow> sums_;
   bool recording_ = false;
   std::int64_t since_ = 0;
-  std::uint64_t dropped_ = 0;
+  std::uint64_t unkept_ = 0, lost_ = 0;
 };
 
 // CUPTI's callbacks are told nothing of ours: they reach the recorder through this.
@@ -90,7 +93,7 @@ void CUPTIAPI take_buffer(CUcontext context, std::uint32_t stream, std::uint8_t*
   std::free(buffer);
 }
 
-ActivityTrace::ActivityTrace() {
+ActivityTrace::ActivityTrace(std::size_t capacity) : capacity_(capacity) {
   {
     const std::lock_guard lock(current_mutex);
     PROTOLITH_CHECK(current == nullptr, "a device's work is being recorded already");
@@ -124,7 +127,8 @@ void ActivityTrace::start() {
   flush();
   const std::lock_guard lock(mutex_);
   events_.clear();
-  dropped_ = 0;
+  sums_.clear();
+  unkept_ = lost_ = 0;
   since_ = Profiler::now();
   recording_ = true;
 }
@@ -140,9 +144,24 @@ std::vector<DeviceEvent> ActivityTrace::stop() {
   return std::exchange(events_, {});
 }
 
-std::uint64_t ActivityTrace::dropped() const {
+std::vector<ProfileRow> ActivityTrace::rows() const {
   const std::lock_guard lock(mutex_);
-  return dropped_;
+  std::vector<ProfileRow> rows;
+  for (const auto& [name, row] : sums_) rows.push_back(row);
+  std::sort(rows.begin(), rows.end(), [](const ProfileRow& a, const ProfileRow& b) {
+    return a.self != b.self ? a.self > b.self : a.name < b.name;
+  });
+  return rows;
+}
+
+std::uint64_t ActivityTrace::unkept() const {
+  const std::lock_guard lock(mutex_);
+  return unkept_;
+}
+
+std::uint64_t ActivityTrace::lost() const {
+  const std::lock_guard lock(mutex_);
+  return lost_;
 }
 
 void ActivityTrace::take(CUcontext context, std::uint32_t stream, std::uint8_t* buffer,
@@ -153,7 +172,7 @@ void ActivityTrace::take(CUcontext context, std::uint32_t stream, std::uint8_t* 
   std::size_t lost = 0;
   // The query, which sets CUPTI's own count back, at any time.
   if (cupti().dropped_records(context, stream, &lost) == CUPTI_SUCCESS && recording_) {
-    dropped_ += lost;
+    lost_ += lost;
   }
 }
 
@@ -186,10 +205,16 @@ void ActivityTrace::add(const CUpti_Activity& record) {
 
 void ActivityTrace::keep(const DeviceEvent& event) {
   if (!recording_ || event.begin < since_) return;
-  if (events_.size() < kCapacity) {
+  ProfileRow& sum = sums_[event.name];
+  sum.name = event.name;
+  ++sum.calls;
+  sum.total += event.duration();
+  sum.self += event.duration();
+  sum.cost.bytes += static_cast<double>(event.bytes);
+  if (events_.size() < capacity_) {
     events_.push_back(event);
   } else {
-    ++dropped_;
+    ++unkept_;
   }
 }
 
@@ -201,8 +226,8 @@ std::string_view ActivityTrace::name_of(const char* mangled) {
 
 }  // namespace
 
-std::unique_ptr<DeviceTrace> trace_activity() {
-  return std::make_unique<ActivityTrace>();
+std::unique_ptr<DeviceTrace> trace_activity(std::size_t capacity) {
+  return std::make_unique<ActivityTrace>(capacity);
 }
 
 }  // namespace protolith::cuda

@@ -88,13 +88,13 @@ ConvBlockForward CudaBackend::finish_fused(const Tensor& x, Tensor convolved,
   return {std::move(y), std::move(context)};
 }
 
-bool CudaBackend::norm_by_cudnn(const Shape& convolved) {
+bool CudaBackend::norm_by_cudnn(const Shape& convolved, bool running) {
   // cuDNN has no batch norm for some devices and channels, nor a running variance for one row.
   if (options_.batch_norm != CudaBatchNorm::cudnn || convolved.elements() <= convolved[3]) {
     return false;
   }
   try {
-    return batch_norm_.supports(convolved);
+    return batch_norm_.supports(convolved, running);
   } catch (const Error& error) {
     PROTOLITH_CHECK(options_.warn, "{}; without it: --batch-norm fused", error.what());
     options_.warn(
@@ -114,8 +114,9 @@ ConvBlockForward CudaBackend::conv_block_forward(const Tensor& x, const ConvBloc
   expect_shape(p.beta, "beta", device(), channels);
   expect_shape(p.running_mean, "running mean", device(), channels);
   expect_shape(p.running_variance, "running variance", device(), channels);
-  return norm_by_cudnn(convolved.shape()) ? finish_by_cudnn(x, std::move(convolved), p)
-                                          : finish_fused(x, std::move(convolved), p);
+  return norm_by_cudnn(convolved.shape(), p.momentum != 0.0F)
+             ? finish_by_cudnn(x, std::move(convolved), p)
+             : finish_fused(x, std::move(convolved), p);
 }
 
 BatchNormGradients CudaBackend::backward_by_cudnn(const BatchStatistics& statistics,

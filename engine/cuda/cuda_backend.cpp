@@ -23,9 +23,43 @@ namespace {
 /// depend on what is free and a recorded graph needs no allocation.
 constexpr std::int64_t kBlasWorkspace = std::int64_t{32} << 20U;
 
-Device open_device(int index) {
-  cuda::use_device(index);
-  return {DeviceType::cuda, index};
+constexpr int kTf32Capability = 80;
+
+/// Makes the device the current one, if it has what the options need.
+Device open_device(const CudaOptions& options) {
+  cuda::use_device(options.index);
+  const auto check = [&](bool needed, int capability, const char* flag, const char* other) {
+    PROTOLITH_CHECK_USAGE(!needed || cuda::compute_capability(options.index) >= capability,
+                          "{} needs compute capability {}.{}, and device cuda:{} is {}; use {}",
+                          flag, capability / 10, capability % 10, options.index,
+                          cuda::device_description(options.index), other);
+  };
+  check(options.needs_tf32, kTf32Capability, "--precision tf32", "--precision fp32");
+  check(options.needs_cudnn_batch_norm, cuda::kCudnnNormCapability, "--batch-norm cudnn",
+        "--batch-norm fused");
+  return {DeviceType::cuda, options.index};
+}
+
+/// Without what the open device lacks.
+CudaOptions served(CudaOptions options) {
+  const int capability = cuda::compute_capability(options.index);
+  options.tf32 = options.tf32 && capability >= kTf32Capability;
+  if (options.batch_norm == CudaBatchNorm::cudnn && capability < cuda::kCudnnNormCapability) {
+    options.batch_norm = CudaBatchNorm::fused;
+  }
+  return options;
+}
+
+const char* name_of(CudaBatchNorm batch_norm) {
+  switch (batch_norm) {
+    case CudaBatchNorm::cudnn:
+      return "cudnn";
+    case CudaBatchNorm::fused:
+      return "fused";
+    case CudaBatchNorm::composed:
+      break;
+  }
+  return "composed";
 }
 
 cuda::CudnnOptions cudnn_options(const CudaOptions& options) {
@@ -35,17 +69,17 @@ cuda::CudnnOptions cudnn_options(const CudaOptions& options) {
 }  // namespace
 
 CudaBackend::CudaBackend(const CudaOptions& options)
-    : options_(options),
-      device_(open_device(options.index)),
+    : device_(open_device(options)),
+      options_(served(options)),
       stream_(cuda::make_stream()),
       arena_(std::make_shared<Arena>(device_, cuda::reserve_device_region(device_))),
       staging_(stream_.get()),
       dnn_(stream_.get()),
-      convolution_(dnn_, cudnn_options(options),
+      convolution_(dnn_, cudnn_options(options_),
                    [this](std::size_t bytes) {
                      return empty({static_cast<std::int64_t>(bytes)}, DType::u8);
                    }),
-      batch_norm_(dnn_, cudnn_options(options),
+      batch_norm_(dnn_, cudnn_options(options_),
                   [this](std::size_t bytes) {
                     return empty({static_cast<std::int64_t>(bytes)}, DType::u8);
                   }),
@@ -63,11 +97,9 @@ CudaBackend::~CudaBackend() {
 
 std::string CudaBackend::description() const {
   // All that decides about the last bits.
-  const bool by_cudnn = options_.batch_norm == CudaBatchNorm::cudnn &&
-                        cuda::compute_capability(device_.index) >= cuda::kCudnnNormCapability;
   return fmt::format("{} {}, {} convolution, {} batch norm, {}cuDNN {}, CUDA {}.{}",
                      to_string(device_), cuda::device_description(device_.index),
-                     options_.tf32 ? "tf32" : "fp32", by_cudnn ? "cudnn" : "fused",
+                     options_.tf32 ? "tf32" : "fp32", name_of(options_.batch_norm),
                      options_.deterministic ? "" : "not deterministic, ", cudnnGetVersion(),
                      CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
 }
@@ -87,8 +119,8 @@ std::unique_ptr<Replay> CudaBackend::make_replay(std::function<void()> work) {
   return std::make_unique<cuda::GraphReplay>(*this, stream_.get(), std::move(work));
 }
 
-std::unique_ptr<DeviceTrace> CudaBackend::make_device_trace() {
-  return cuda::trace_activity();
+std::unique_ptr<DeviceTrace> CudaBackend::make_device_trace(std::size_t capacity) {
+  return cuda::trace_activity(capacity);
 }
 
 void CudaBackend::capture_for_profiler(bool on) {

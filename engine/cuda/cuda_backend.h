@@ -27,7 +27,7 @@ class CudaBackend final : public Backend {
   std::size_t step_memory_bytes() const override { return arena_->footprint_bytes(); }
   std::uint64_t step_memory_growths() const override { return arena_->growth_count(); }
   std::unique_ptr<Replay> make_replay(std::function<void()> work) override;
-  std::unique_ptr<DeviceTrace> make_device_trace() override;
+  std::unique_ptr<DeviceTrace> make_device_trace(std::size_t capacity) override;
   void capture_for_profiler(bool on) override;
   void copy(const Tensor& source, const Tensor& target) override;
   void copy_from_host(const void* source, const Tensor& target) override;
@@ -109,7 +109,7 @@ class CudaBackend final : public Backend {
  private:
   /// Whether cuDNN computes the batch norm of a convolution's output of that shape. Where it fails
   /// to, it is done with: options_.warn is told, or Error thrown.
-  bool norm_by_cudnn(const Shape& convolved);
+  bool norm_by_cudnn(const Shape& convolved, bool running);
   /// A block's forward pass after its convolution: batch norm by cuDNN, or all fused by us.
   ConvBlockForward finish_by_cudnn(const Tensor& x, Tensor convolved,
                                    const ConvBlockParameters& parameters);
@@ -126,8 +126,8 @@ class CudaBackend final : public Backend {
   /// Scratch memory for the reductions of batch norm.
   Tensor reduction_scratch(std::int64_t rows, std::int64_t channels);
 
-  CudaOptions options_;
   Device device_;
+  CudaOptions options_;
   cuda::OwnedStream stream_;
   std::shared_ptr<Arena> arena_;
   cuda::Staging staging_;

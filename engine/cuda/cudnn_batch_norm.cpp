@@ -147,14 +147,13 @@ const CudnnPlan& CudnnBatchNorm::plan(BatchNormPass pass, const Shape& x) {
   return plans_.get(key, [&] { return plan_batch_norm(pass, x, device_, options_); });
 }
 
-bool CudnnBatchNorm::supports(const Shape& x) {
-  const auto [answer, is_new] = supported_.try_emplace(four_extents(x), false);
+bool CudnnBatchNorm::supports(const Shape& x, bool running) {
+  const auto [answer, is_new] = supported_.try_emplace({four_extents(x), running}, false);
   if (!is_new) return answer->second;
   try {
-    for (const auto pass :
-         {BatchNormPass::training, BatchNormPass::training_running, BatchNormPass::backward}) {
-      plan(pass, x);
-    }
+    // Only what will run: cuDNN compiles each of them.
+    plan(running ? BatchNormPass::training_running : BatchNormPass::training, x);
+    plan(BatchNormPass::backward, x);
     answer->second = true;
   } catch (const NoEngine&) {
     // The answer stays no.

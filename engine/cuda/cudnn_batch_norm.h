@@ -34,10 +34,11 @@ class CudnnBatchNorm {
   /// `handle` must outlive this.
   CudnnBatchNorm(const CudnnHandle& handle, CudnnOptions options, Workspace workspace);
 
-  /// Whether cuDNN has what training on x [N,H,W,C] needs on this device. Makes the plans, once:
+  /// Whether cuDNN has what training on x [N,H,W,C], with or without `running` statistics, needs on
+  /// this device. Makes the plans, once:
   /// the answer is kept, a no too. Throws Error when it has, but cannot build it: without NVRTC,
   /// say, which compiles its kernels.
-  bool supports(const Shape& x);
+  bool supports(const Shape& x, bool running);
 
   /// y = (x - mean) * inv_std * gamma + beta with the batch's mean and inv_std = 1 / sqrt(biased
   /// variance + epsilon), which are written too. Unless undefined, running = (1 - momentum) *
@@ -62,7 +63,7 @@ class CudnnBatchNorm {
   CudnnOptions options_;
   Workspace workspace_;
   PlanCache<CudnnPlan> plans_;
-  std::map<std::array<std::int64_t, 4>, bool> supported_;
+  std::map<std::pair<std::array<std::int64_t, 4>, bool>, bool> supported_;
 };
 
 }  // namespace protolith::cuda

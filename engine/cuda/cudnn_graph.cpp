@@ -5,7 +5,18 @@
 
 namespace protolith::cuda {
 
+void check_cudnn_version(std::size_t loaded) {
+  const auto text = [](std::size_t version) {
+    return fmt::format("{}.{}.{}", version / 10000, version % 10000 / 100, version % 100);
+  };
+  PROTOLITH_CHECK(loaded >= kLeastCudnn,
+                  "device cuda: cuDNN {} was loaded and {} or later is needed; see to it that an "
+                  "older libcudnn.so.9 does not come first (LD_LIBRARY_PATH), or use --device cpu",
+                  text(loaded), text(kLeastCudnn));
+}
+
 CudnnHandle::CudnnHandle(cudaStream_t stream) {
+  check_cudnn_version(cudnnGetVersion());
   PROTOLITH_CUDA(cudnnCreate(&handle_));
   if (const cudnnStatus_t status = cudnnSetStream(handle_, stream); !succeeded(status)) {
     cudnnDestroy(handle_);

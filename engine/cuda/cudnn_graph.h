@@ -14,10 +14,15 @@
 #include "engine/cuda/check.h"
 #include "engine/tensor.h"
 
-// Plans without a handle, for a described device, exist since cuDNN 9.8.
-static_assert(CUDNN_VERSION >= 90800, "Protolith needs cuDNN 9.8 or newer");
-
 namespace protolith::cuda {
+
+/// Plans without a handle, for a described device, exist since cuDNN 9.8.
+inline constexpr std::size_t kLeastCudnn = 90800;
+static_assert(CUDNN_VERSION >= kLeastCudnn, "Protolith needs cuDNN 9.8 or newer");
+
+/// Every cuDNN 9 has one name for the dynamic linker: throws Error where that which was `loaded`,
+/// by cudnnGetVersion(), is too old.
+void check_cudnn_version(std::size_t loaded);
 
 /// What a plan may do.
 struct CudnnOptions {
@@ -32,7 +37,7 @@ struct CudnnOptions {
 /// cuDNN's context on one stream of the current device; belongs to one driving thread.
 class CudnnHandle {
  public:
-  /// Throws Error when cuDNN cannot be initialised.
+  /// Throws Error when cuDNN is too old or cannot be initialised.
   explicit CudnnHandle(cudaStream_t stream);
   ~CudnnHandle();
   CudnnHandle(const CudnnHandle&) = delete;

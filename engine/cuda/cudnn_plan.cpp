@@ -73,6 +73,19 @@ std::string last_error(cudnnStatus_t status) {
   return fmt::format("{} {}", cudnnGetErrorString(status), detail.data());
 }
 
+/// Whether cuDNN says that it lacks the operation, and not that its installation lacks something.
+bool is_no(cudnnStatus_t status) {
+  switch (status) {
+    case CUDNN_STATUS_NOT_SUPPORTED_INCOMPATIBLE_CUDA_DRIVER:
+    case CUDNN_STATUS_NOT_SUPPORTED_INCOMPATIBLE_CUDART:
+    case CUDNN_STATUS_NOT_SUPPORTED_RUNTIME_PREREQUISITE_MISSING:
+    case CUDNN_STATUS_NOT_SUPPORTED_SUBLIBRARY_UNAVAILABLE:
+      return false;
+    default:
+      return CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED;
+  }
+}
+
 /// None where cuDNN refuses, which is noted: another mode may know what this one does not.
 std::vector<Descriptor> proposals(const OperationGraph& graph, const DeviceProperties& device,
                                   cudnnBackendHeurMode_t mode, Refusals& refusals) {
@@ -84,7 +97,7 @@ std::vector<Descriptor> proposals(const OperationGraph& graph, const DevicePrope
   if (!succeeded(status)) {
     refusals.text +=
         fmt::format("\n  heuristics of mode {} -> {}", static_cast<int>(mode), last_error(status));
-    refusals.failure |= CUDNN_STATUS_CATEGORY(status) != CUDNN_STATUS_NOT_SUPPORTED;
+    refusals.failure |= !is_no(status);
     return {};
   }
   return heuristics.descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
@@ -188,7 +201,7 @@ bool CudnnPlan::adopt(Descriptor config, const DeviceProperties& device, const E
   plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device.descriptor());
   const cudnnStatus_t status = plan.try_finalize();
   if (!succeeded(status)) {
-    refusals.failure = true;
+    refusals.failure |= !is_no(status);
     return refuse(last_error(status));
   }
 

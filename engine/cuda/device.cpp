@@ -69,4 +69,13 @@ std::string device_description(int index) {
                      properties.minor);
 }
 
+std::vector<std::string> device_descriptions() {
+  int count = 0;
+  std::vector<std::string> descriptions;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
+  static_cast<void>(cudaGetLastError());  // having none is no failure
+  for (int i = 0; i < count; ++i) descriptions.push_back(device_description(i));
+  return descriptions;
+}
+
 }  // namespace protolith::cuda

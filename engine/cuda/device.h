@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace protolith::cuda {
 
@@ -15,5 +16,7 @@ int compute_capability(int index);
 
 /// "NVIDIA H100, compute capability 9.0" of device number `index`.
 std::string device_description(int index);
+/// Of all devices, by number; none where there is no driver or no device.
+std::vector<std::string> device_descriptions();
 
 }  // namespace protolith::cuda

@@ -29,8 +29,9 @@ FreeMemory free_memory() {
   static_cast<void>(cudaGetLastError());  // it is reported here, not by the next call
   const FreeMemory memory = free_memory();
   throw Error(
-      fmt::format("out of memory on {}: {} MiB more were asked for, {} of {} MiB are free; use "
-                  "fewer classes or images per episode, or a device with more memory",
+      fmt::format("out of memory on {}: {} MiB more were asked for, {} of {} MiB are free; "
+                  "other programs may hold some (nvidia-smi), smaller episodes or shapes take "
+                  "less, and --device cpu none",
                   to_string(device), (bytes + (1U << 20U) - 1) >> 20U, memory.free >> 20U,
                   memory.total >> 20U));
 }

@@ -60,6 +60,10 @@ TEST_CASE("bench kernels: the shapes of a workload's step") {
   CHECK(model_shapes(D::sides, op) == std::vector<KernelSizes>{{300, 60, 576}});
   CHECK(model_shapes(D::parameters, op) ==
         std::vector<KernelSizes>{{9 * 64 + 3 * 9 * 64 * 64 + 4 * 128}});
+  CHECK(model_shapes(D::histogram, op) == std::vector<KernelSizes>{{300 * 60, 60}});
+  Workload small = op;
+  small.training.way = 2;  // 20 distances: fewer than there are counts
+  CHECK(model_shapes(D::histogram, small) == std::vector<KernelSizes>{{63, 60}});
   CHECK(model_shapes(D::placed, op) == std::vector<KernelSizes>{{300 * 576, 360 * 576}});
   // Each domain's shapes have its axes, within their bounds.
   const auto backend = make_cpu_backend();

@@ -241,7 +241,12 @@ TEST_CASE("nor is it the best model, though its validation loss is finite") {
   config.epoch_episodes = 2;
   config.adam.learning_rate = 1e12F;  // infinite variances make all embeddings one
   TrainingRun run(scratch, "run", config);
-  CHECK_THROWS_WITH_AS(run.train(false), doctest::Contains("the model became infinite"), Error);
+  CHECK_THROWS_WITH_AS(
+      run.train(false),
+      doctest::Contains(
+          "the model became infinite or NaN; use a lower learning rate (--lr) (nothing "
+          "is saved yet; remove "),
+      Error);
   CHECK_FALSE(std::filesystem::exists(run.folder.best_checkpoint()));
 }
 

@@ -61,16 +61,38 @@ TEST_CASE("a device that our kernels are not compiled for is refused at once") {
   emulated::reset();
 }
 
-TEST_CASE("the description names who computes batch norm") {
+TEST_CASE("the description names who computes batch norm, and the precision") {
   const auto description = [](int major, int minor, CudaBatchNorm batch_norm) {
     emulated::set_compute_capability(major, minor);
     const std::string text = CudaBackend({.batch_norm = batch_norm}).description();
+    CHECK(testing::contains(text, major >= 8 ? " tf32 conv" : " fp32 conv"));
     emulated::reset();
     return text;
   };
   CHECK(testing::contains(description(8, 0, CudaBatchNorm::cudnn), " cudnn batch norm"));
   CHECK(testing::contains(description(8, 0, CudaBatchNorm::fused), " fused batch norm"));
+  CHECK(testing::contains(description(8, 0, CudaBatchNorm::composed), " composed batch norm"));
   CHECK(testing::contains(description(7, 5, CudaBatchNorm::cudnn), " fused batch norm"));
+}
+
+TEST_CASE("what a device lacks is refused where it is asked for by name") {
+  emulated::set_compute_capability(7, 5);
+  CHECK_THROWS_WITH_AS(CudaBackend({.needs_tf32 = true}),
+                       doctest::Contains("--precision tf32 needs compute capability 8.0, and "),
+                       UsageError);
+  CHECK_THROWS_WITH_AS(CudaBackend({.needs_cudnn_batch_norm = true}),
+                       doctest::Contains("compute capability 7.5; use --batch-norm fused"),
+                       UsageError);
+  emulated::reset();
+  CHECK_NOTHROW(CudaBackend({.needs_tf32 = true, .needs_cudnn_batch_norm = true}));
+  emulated::reset();
+}
+
+TEST_CASE("an old cuDNN that was loaded is named with the one that is needed") {
+  CHECK_THROWS_WITH_AS(cuda::check_cudnn_version(90701),
+                       doctest::Contains("cuDNN 9.7.1 was loaded and 9.8.0 or later is needed"),
+                       Error);
+  CHECK_NOTHROW(cuda::check_cudnn_version(90800));
 }
 
 }  // namespace

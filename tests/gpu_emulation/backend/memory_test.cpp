@@ -59,8 +59,9 @@ void check_usable(Backend& backend) {
 
 TEST_CASE("out of memory: the message names what was asked for and what is free; work goes on") {
   const std::string message =
-      "out of memory on cuda:0: 20 MiB more were asked for, 16 of 48 MiB are free; use fewer "
-      "classes or images per episode, or a device with more memory";
+      "out of memory on cuda:0: 20 MiB more were asked for, 16 of 48 MiB are free; other "
+      "programs may hold some (nvidia-smi), smaller episodes or shapes take less, and --device cpu "
+      "none";
   on_small_device([&](Backend& backend) {
     CHECK(failure([&] { backend.persistent(mebibytes(20)); }) == message);
     check_usable(backend);

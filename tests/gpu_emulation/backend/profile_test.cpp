@@ -112,6 +112,29 @@ TEST_CASE("a trace holds the device's work, graphs node by node, on the clock of
   emulated::reset();
 }
 
+TEST_CASE("sums have all of the device's work, however little of it is kept one by one") {
+  {
+    CudaBackend backend({});
+    const Tensor target = backend.persistent({300}, DType::f32);
+    const auto trace = backend.make_device_trace(10);
+    trace->start();
+    for (int i = 0; i < 20; ++i) backend.fill(target, 1.0F);
+    for (int i = 0; i < 3; ++i) backend.copy(target, backend.persistent({300}, DType::f32));
+    const std::vector<DeviceEvent> kept = trace->stop();
+    CHECK(kept.size() == 10);
+    CHECK(trace->unkept() == 20 + 3 + 3 - 10);  // persistent memory is filled too
+    CHECK(trace->lost() == 0);
+    std::int64_t calls = 0;
+    for (const ProfileRow& row : trace->rows()) {
+      calls += row.calls;
+      CHECK(row.self > 0);
+      if (row.name == "copy on device") CHECK(row.cost.bytes == 3 * 1200);
+    }
+    CHECK(calls == 26);
+  }
+  emulated::reset();
+}
+
 TEST_CASE("--profile-episodes brackets those episodes for a profiler that is attached") {
   {
     Setup s({.trace = "", .episodes = "3:4", .table = false});
@@ -173,7 +196,7 @@ TEST_CASE("a CUPTI that refuses or is missing is named, with what to do") {
     const auto failure = [&](const char* call) {
       emulated::fail_driver_call(call);
       try {
-        backend.make_device_trace();
+        backend.make_device_trace(1000);
       } catch (const Error& error) {
         return std::string(error.what());
       }
@@ -186,9 +209,9 @@ TEST_CASE("a CUPTI that refuses or is missing is named, with what to do") {
       CHECK(contains(message, "CUPTI_ERROR_INSUFFICIENT_PRIVILEGES"));
       CHECK(contains(message, "ERR_NVGPUCTRPERM"));
     }
-    const auto one = backend.make_device_trace();  // after a refusal it may be tried again
+    const auto one = backend.make_device_trace(1000);  // after a refusal it may be tried again
     CHECK(one != nullptr);
-    CHECK_THROWS_WITH_AS(backend.make_device_trace(),
+    CHECK_THROWS_WITH_AS(backend.make_device_trace(1000),
                          doctest::Contains("a device's work is being recorded already"), Error);
     CHECK_THROWS_WITH_AS(cuda::load_cupti("libcupti.so.none"),
                          doctest::Contains("libcupti.so.none cannot be loaded"), Error);

@@ -3,9 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <sstream>
+
 #include "engine/cuda/cuda_backend.h"
 #include "tests/engine/temporary_folder.h"
 #include "tests/gpu_emulation/device/device.h"
+#include "tools/checkpoint.h"
+#include "tools/trainer.h"
 
 namespace protolith::test {
 namespace {
@@ -122,6 +126,22 @@ TEST_CASE("where cuDNN fails to build its batch norm, the fused one takes over w
   });
   REQUIRE(warnings.size() == 1);
   CHECK(testing::contains(warnings[0], "a kernel was not compiled; the fused kernels compute"));
+  // A run's checkpoints name who computed in the end, for a resume to compare with.
+  emulated::fail_driver_call("nvrtcCompileProgram");
+  on_emulated_device({.warn = warn}, [&](Backend& backend) {
+    const testing::TemporaryFolder folder;
+    Config config = small_config();
+    config.train = {5, 1, 2, 2};
+    config.epoch_episodes = 2;
+    config.trainval = true;  // there are no classes to validate with
+    const RunFolder run = RunFolder::create(config, (folder / "run").string());
+    Trainer trainer(backend, config, patterns(), run);
+    std::ostringstream shown;
+    Progress progress(shown, Progress::Style::plain, [] { return 0.0; });
+    trainer.run(progress, [] { return false; });
+    const std::string machine = read_training_state(run.last_checkpoint()).machine;
+    CHECK_MESSAGE(testing::contains(machine, "fused batch norm"), machine);
+  });
   // Asked for by name it must not be another.
   emulated::fail_driver_call("nvrtcCompileProgram");
   on_emulated_device({}, [&](Backend& backend) {

@@ -92,8 +92,8 @@ TEST_CASE("cuDNN batch norm leaves running statistics alone when there are none"
 TEST_CASE("what cuDNN has no engine for is refused by name") {
   Gpu gpu;
   CudnnBatchNorm norm = gpu.batch_norm();
-  CHECK(norm.supports({3, 4, 5, 8}));
-  CHECK_FALSE(norm.supports({3, 4, 5, 7}));  // channels not in fours
+  CHECK(norm.supports({3, 4, 5, 8}, true));
+  CHECK_FALSE(norm.supports({3, 4, 5, 7}, true));  // channels not in fours
   Problem p({3, 4, 5, 8});
   CHECK_THROWS_AS(norm.inference(p.tx, p.tgamma, p.tbeta, p.trunning_mean, p.inv_std, p.y), Error);
   Problem row({1, 1, 1, 8});
@@ -105,10 +105,10 @@ TEST_CASE("what cuDNN has no engine for is refused by name") {
 TEST_CASE("before compute capability 8.0 there is no batch norm") {
   Gpu gpu(7, 5);
   CudnnBatchNorm norm = gpu.batch_norm();
-  CHECK_FALSE(norm.supports({3, 4, 5, 8}));
+  CHECK_FALSE(norm.supports({3, 4, 5, 8}, true));
   // A training step asks for every block: cuDNN must not be asked again each time.
   const std::uint64_t made = emulated::counters().descriptors;
-  CHECK_FALSE(norm.supports({3, 4, 5, 8}));
+  CHECK_FALSE(norm.supports({3, 4, 5, 8}, true));
   CHECK(emulated::counters().descriptors == made);
 }
 
@@ -117,10 +117,10 @@ TEST_CASE(
   Gpu gpu;
   CudnnBatchNorm norm = gpu.batch_norm();
   emulated::fail_driver_call("nvrtcCompileProgram");
-  CHECK_THROWS_WITH_AS(norm.supports({3, 4, 5, 8}),
+  CHECK_THROWS_WITH_AS(norm.supports({3, 4, 5, 8}, true),
                        doctest::Contains("CUDNN_STATUS_INTERNAL_ERROR a kernel was not compiled"),
                        Error);
-  CHECK(norm.supports({3, 4, 5, 8}));
+  CHECK(norm.supports({3, 4, 5, 8}, true));
 }
 
 }  // namespace
