@@ -177,8 +177,8 @@ class Backend {
   /// where they began.
   void set_profiler(Profiler* profiler) noexcept { profiler_ = profiler; }
   Profiler* profiler() const noexcept { return profiler_; }
-  /// A recorder of what the device does; null where the host itself computes. Throws Error when it
-  /// cannot be had. To be made before the first replay.
+  /// A recorder of what the device does that keeps `capacity` records; null where the host itself
+  /// computes. Throws Error when it cannot be had. To be made before the first replay.
   virtual std::unique_ptr<DeviceTrace> make_device_trace(std::size_t /*capacity*/) {
     return nullptr;
   }
@@ -342,8 +342,8 @@ std::unique_ptr<Backend> make_cpu_backend(int threads = 0,
                                           CpuConvolution convolution = CpuConvolution::winograd,
                                           CpuPrecision precision = CpuPrecision::fp32);
 
-/// Who computes a block's batch norm on CUDA: cuDNN, or kernels fused with ReLU and pool.
-/// Of blocks; composed: the caller's single operations.
+/// Who computes a block's batch norm on CUDA: cuDNN, kernels fused with ReLU and pool, or the
+/// caller, composing it of single operations.
 enum class CudaBatchNorm : std::uint8_t { cudnn, fused, composed };
 
 struct CudaOptions {
