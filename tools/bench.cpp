@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/cpu/machine_peak.h"
+#include "tools/arguments.h"
 #include "tools/bench_cost.h"
 #include "tools/bench_kernels.h"
 #include "tools/bench_ops.h"
@@ -263,6 +264,7 @@ void add_bench_command(CommandLine& program) {
       ->check(CLI::IsMember(names))
       ->capture_default_str();
   command.add_option("--way", flags->way, "classes of an episode, instead of the workload's")
+      ->transform(decimal())
       ->check(CLI::Range(2, 10000));
   command
       .add_option("--filter", flags->filter,
@@ -283,9 +285,11 @@ void add_bench_command(CommandLine& program) {
       ->check(CLI::IsMember({"cudnn", "fused"}));
   command.add_flag("--markdown", flags->markdown, "cost: as in docs/performance.md");
   command.add_option("--repeats", flags->repeats, "timed calls")
+      ->transform(decimal())
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
   command.add_option("--warm", flags->warm, "untimed calls before them")
+      ->transform(decimal())
       ->check(CLI::Range(0, 1000000))
       ->capture_default_str();
   flags->config = ConfigFlags(command, {OptionGroup::device});

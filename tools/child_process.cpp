@@ -199,6 +199,10 @@ bool is_on_path(const std::string& program) {
   }
 }
 
+std::string path_word(const std::filesystem::path& path) {
+  return path.string().starts_with('-') ? "./" + path.string() : path.string();
+}
+
 std::string shell_line(const std::vector<std::string>& arguments) {
   constexpr std::string_view kPlain =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_";

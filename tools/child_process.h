@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -31,5 +32,8 @@ bool is_on_path(const std::string& program);
 
 /// `arguments` as a line that a shell reads back to the same words: quoted where they need it.
 std::string shell_line(const std::vector<std::string>& arguments);
+
+/// A path as a word of a command line, which must not look like an option.
+std::string path_word(const std::filesystem::path& path);
 
 }  // namespace protolith

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "engine/check.h"
+#include "tools/arguments.h"
 #include "tools/command.h"
 #include "tools/nearest.h"
 
@@ -54,7 +55,10 @@ std::string parse_message(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App& command = innermost(app);
   std::string message = error.what();
   const std::vector<std::string> unknown = app.remaining(true);
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !unknown.empty()) {
+  // A mistyped option is why its right spelling is missing.
+  const bool missing_or_unknown = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
+                                  dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+  if (missing_or_unknown && !unknown.empty()) {
     const std::string word = unknown.front().substr(0, unknown.front().find('='));
     const std::vector<std::string> known = known_words(command, word);
     message = fmt::format("unexpected argument '{}'", unknown.front());
@@ -134,7 +138,10 @@ CLI::App& CommandLine::add_command(const std::string& name, const std::string& d
 }
 
 int CommandLine::dispatch(int argc, const char* const* argv) {
-  app_->parse(argc, argv);
+  const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  std::vector<std::string> plain = plain_arguments(*app_, words);
+  std::reverse(plain.begin(), plain.end());  // the order in which CLI11 wants them
+  app_->parse(std::move(plain));
   for (const auto& [command, action] : commands_) {
     if (!command->parsed()) continue;
     refuse_empty_values(*command);

@@ -9,6 +9,7 @@
 
 #include "data/preparation.h"
 #include "engine/file.h"
+#include "tools/arguments.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/json_text.h"
@@ -286,10 +287,14 @@ void add_eval_command(CommandLine& program) {
   command.add_option("--split", flags->split, "of whose classes the episodes are made")
       ->type_name("train|val|test|trainval")
       ->capture_default_str();
-  command.add_option("--way", flags->way, "classes per episode (default: the run's)");
-  command.add_option("--shot", flags->shot, "support images per class (default: the run's)");
-  command.add_option("--query", flags->query, "query images per class (default: the run's)");
-  command.add_option("--episodes", flags->episodes, "episodes (default: the run's test episodes)");
+  command.add_option("--way", flags->way, "classes per episode (default: the run's)")
+      ->transform(decimal());
+  command.add_option("--shot", flags->shot, "support images per class (default: the run's)")
+      ->transform(decimal());
+  command.add_option("--query", flags->query, "query images per class (default: the run's)")
+      ->transform(decimal());
+  command.add_option("--episodes", flags->episodes, "episodes (default: the run's test episodes)")
+      ->transform(decimal());
   command
       .add_option("--bn-eval", flags->bn_eval,
                   "batch-norm statistics: running, or those of each episode (default: the run's)")

@@ -27,11 +27,14 @@ void limit_spinning(char** argv) {
 }
 
 /// Opens what is closed of standard input, output and error: the first file that the program opens
-/// would take its place, and be written messages into.
+/// would take its place, and be written messages into. Output that is closed cannot be written to:
+/// a result must not be lost unnoticed.
 void fill_standard_streams() {
-  int opened = 0;
-  while (opened >= 0 && opened <= STDERR_FILENO) opened = open("/dev/null", O_RDWR);
-  if (opened > STDERR_FILENO) close(opened);
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
+    if (fcntl(stream, F_GETFD) >= 0) continue;
+    // The lowest number that is free, which is this one.
+    if (open("/dev/null", stream == STDOUT_FILENO ? O_RDONLY : O_RDWR) < 0) return;
+  }
 }
 
 }  // namespace

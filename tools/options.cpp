@@ -22,16 +22,6 @@ std::string preset_of(const Assignments& assignments, const std::string& fallbac
   return name;
 }
 
-/// A flag that says how to read folders of images would have no effect on other data.
-void check_folder_flags(const std::string& data, const Assignments& flags) {
-  if (data.starts_with("folder:")) return;
-  for (const Assignment& flag : flags) {
-    PROTOLITH_CHECK_USAGE(!flag.option->for_folders,
-                          "{} has no effect with data {}, only with folder:PATH", flag.origin,
-                          data);
-  }
-}
-
 /// A flag that refines another metric than the one in use would have no effect.
 void check_refinements(const Config& config, const Assignments& flags) {
   for (const Assignment& flag : flags) {
@@ -99,12 +89,23 @@ const ConfigOption* find_option(std::string_view key) {
   return nullptr;
 }
 
+void check_folder_flags(const std::string& data, const Assignments& flags) {
+  if (data.starts_with("folder:")) return;
+  for (const Assignment& flag : flags) {
+    PROTOLITH_CHECK_USAGE(!flag.option->for_folders,
+                          "{} has no effect with data {}, only with folder:PATH", flag.origin,
+                          data);
+  }
+}
+
 void apply(Config& config, const Assignments& assignments) {
   for (const ConfigOption& option : config_options()) {
     for (const Assignment& assignment : assignments) {
       if (assignment.option != &option) continue;
       try {
         PROTOLITH_CHECK_USAGE(is_utf8(assignment.value), kNotUtf8);
+        PROTOLITH_CHECK_USAGE(assignment.value.find('\0') == std::string::npos,
+                              "has a NUL character");
         option.set(config, assignment.value);
       } catch (const UsageError& error) {
         throw UsageError(fmt::format("{}: {}", assignment.origin, error.what()));

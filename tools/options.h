@@ -59,6 +59,9 @@ using Assignments = std::vector<Assignment>;
 /// as text that is not UTF-8.
 void apply(Config& config, const Assignments& assignments);
 
+/// Throws UsageError when flags say how to read folders of images and `data` are others.
+void check_folder_flags(const std::string& data, const Assignments& flags);
+
 /// Defaults < preset < `file` < `flags`. The preset is the one that `flags` name, else `file`.
 /// Throws UsageError when a flag refines a metric, or says how to read data, that is not in use.
 Config resolve_config(const Assignments& file, const Assignments& flags);

@@ -36,7 +36,8 @@ EpisodeRange parse_episode_range(const std::string& text) {
   PROTOLITH_CHECK_USAGE(range.last >= range.first,
                         "--profile-episodes {}: the last episode comes before the first; write "
                         "{}:{}",
-                        text, range.last, range.first);
+                        text, std::max<std::int64_t>(range.last, 1),
+                        std::max(range.first, range.last));
   return range;
 }
 

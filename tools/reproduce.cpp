@@ -32,13 +32,14 @@ ReproduceOptions checked_options(const ReproduceFlags& flags) {
   if (options.out.empty()) {
     options.out = fs::path("reproduce") / (flags.target + (flags.quick ? "-quick" : ""));
   }
-  options.out = options.out.lexically_normal();
-  Config unused;
-  protolith::apply(unused,
-                   options.flags);  // what is wrong is said now, not by a command hours later
+  options.out = path_word(options.out.lexically_normal());
+  // What is wrong is said now, not by a command hours later.
+  Config config;
+  protolith::apply(config, options.flags);
   bool has_data = false;
   for (Assignment& flag : options.flags) {
-    if (flag.option->key == "split_lists") flag.value = absolute_path(flag.value);
+    const bool lists = flag.option->key == "split_lists" && !flag.value.empty();
+    if (lists) flag.value = absolute_path(flag.value);
     if (flag.option->key != "data") continue;
     has_data = true;
     flag.value = absolute_data(flag.value);
@@ -48,6 +49,8 @@ ReproduceOptions checked_options(const ReproduceFlags& flags) {
       "reproduce {} needs images: --data omniglot:FOLDER, the folder with Omniglot's two zip files "
       "(--data synthetic tries it without, but not the paper's numbers)",
       flags.target);
+  check_folder_flags(config.data, options.flags);
+  if (has_data) check_outside_data(config, options.out);
   if (flags.seeds.empty()) return options;
   PROTOLITH_CHECK_USAGE(flags.target == "table1", "--seeds is for table1 alone; {} takes --seed",
                         flags.target);

@@ -201,7 +201,8 @@ std::vector<std::int64_t> parse_seeds(const std::string& text) {
     const std::int64_t end = range ? number() : first;
     refuse_unless(end >= first && end - first < kMostSeeds,
                   fmt::format("{}:{} is no range of 1 to {} seeds", first, end, kMostSeeds));
-    for (std::int64_t seed = first; seed <= end; ++seed) {
+    for (std::int64_t i = 0; i <= end - first; ++i) {
+      const std::int64_t seed = first + i;
       refuse_unless(std::find(seeds.begin(), seeds.end(), seed) == seeds.end(),
                     fmt::format("{} is there twice", seed));
       seeds.push_back(seed);

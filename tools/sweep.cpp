@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "engine/file.h"
+#include "engine/text.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/json_text.h"
@@ -182,6 +183,18 @@ void report(const Sweep& sweep, const std::vector<SweepCell>& cells,
   std::fputs(text.c_str(), stdout);
 }
 
+/// Each of the lists' texts, at its commas.
+SweepLists split(SweepLists lists) {
+  for (std::vector<std::string>* list : {&lists.s, &lists.r, &lists.temperature, &lists.metric}) {
+    std::vector<std::string> entries;
+    for (const std::string& text : *list) {
+      for (std::string& entry : split_text(text, ',')) entries.push_back(std::move(entry));
+    }
+    *list = std::move(entries);
+  }
+  return lists;
+}
+
 int interrupted() {
   std::fputs("interrupted; the same command continues the sweep\n", stderr);
   return kExitInterrupted;
@@ -189,9 +202,11 @@ int interrupted() {
 
 int sweep(const SweepFlags& flags) {
   Config config = checked_config(flags);
+  const SweepLists lists = split(flags.lists);
+  if (!lists.empty()) sweep_metrics(lists, config.metric);  // what is wrong is said first
   if (flags.config.print_config(config, flags.output.json)) return kExitDone;
   PROTOLITH_CHECK_USAGE(!flags.out.empty(), "--out DIR is needed: where the runs and results go");
-  const std::vector<Metric> metrics = sweep_metrics(flags.lists, config.metric);
+  const std::vector<Metric> metrics = sweep_metrics(lists, config.metric);
   const Metric reference = flags.reference.empty() ? config.metric : Metric::parse(flags.reference);
   PROTOLITH_CHECK_USAGE(flags.reference.empty() ||
                             std::find(metrics.begin(), metrics.end(), reference) != metrics.end(),
@@ -232,7 +247,6 @@ void add_lists(CLI::App& command, SweepFlags& flags) {
   const auto add = [&](const char* name, std::vector<std::string>& list, const char* help) {
     command.add_option(name, list, help)
         ->type_name("LIST")
-        ->delimiter(',')
         ->allow_extra_args(false)
         ->group("Sweep");
   };

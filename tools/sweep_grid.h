@@ -15,6 +15,7 @@ namespace protolith {
 /// The lists that span a sweep, as given on the command line.
 struct SweepLists {
   std::vector<std::string> s, r, temperature, metric;
+  bool empty() const { return s.empty() && r.empty() && temperature.empty() && metric.empty(); }
 };
 
 /// The sweep's metrics, each once: every s with every r (the one of them that is not given is

@@ -58,11 +58,6 @@ Config configuration(const TrainFlags& flags) {
   return flags.config.over(RunFolder::open(flags.resume).config());
 }
 
-/// A path as a word of a command line, which must not look like an option.
-std::string path_word(const std::filesystem::path& path) {
-  return path.string().starts_with('-') ? "./" + path.string() : path.string();
-}
-
 void report(const Trainer& trainer, const Config& config, const RunFolder& folder, double seconds,
             bool as_json, const nlohmann::json& profile) {
   const TrainingState& state = trainer.state();
@@ -97,9 +92,10 @@ void report(const Trainer& trainer, const Config& config, const RunFolder& folde
 void check_trace(const TrainFlags& flags) {
   if (flags.profile.trace.empty()) return;
   const std::filesystem::path file = absolute_path(flags.profile.trace);
-  const std::string out = flags.out.empty() ? "" : absolute_path(flags.out);
-  PROTOLITH_CHECK_USAGE(file != out, "--trace {}: is the run's folder; give a file's name",
-                        flags.profile.trace);
+  std::filesystem::path out = flags.out.empty() ? "" : absolute_path(flags.out);
+  if (!out.has_filename()) out = out.parent_path();  // "runs/a/"
+  PROTOLITH_CHECK_USAGE(file != out && file.has_filename(), "--trace {}: is {}; give a file's name",
+                        flags.profile.trace, file == out ? "the run's folder" : "a folder");
   if (file.parent_path() != out || std::filesystem::is_directory(out)) {
     check_output("--trace", file);
   } else {
