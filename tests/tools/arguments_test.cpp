@@ -105,11 +105,11 @@ TEST_CASE("what a command line most probably does not mean is refused before any
       {"reproduce fig4 --data synthetic --split-seed 3", "no effect with data synthetic"},
       {"reproduce fig4 --data folder:images --out images/figure", "images"},
   };
-  for (const auto& [arguments, words] : cases) {
-    CAPTURE(arguments);
-    const ProgramResult result = run_program(arguments, folder.path());
+  for (const auto& one : cases) {
+    CAPTURE(one.first);
+    const ProgramResult result = run_program(one.first, folder.path());
     CHECK(result.code == 2);
-    CHECK_MESSAGE(contains(result.errors, words), result.errors);
+    CHECK_MESSAGE(contains(result.errors, one.second), result.errors);
     CHECK(result.output.empty());
   }
   CHECK(std::distance(std::filesystem::recursive_directory_iterator(folder.path()), {}) == 2);
