@@ -275,9 +275,8 @@ void add_eval_command(CommandLine& program) {
       "\n"
       "A run brings its data, its test episodes and its seed along; flags change them. A\n"
       "checkpoint file needs --data. The interval is 1.96 standard errors of the mean over the\n"
-      "episodes; one episode has none. A run's folder keeps the last evaluation of its best model "
-      "on its own data, with\n"
-      "its own seed, as eval.json.",
+      "episodes; one episode has none. A run's folder keeps the last evaluation of its best\n"
+      "model on its own data, with its own seed, as eval.json.",
       [flags] { return eval(*flags); });
   command.add_option("model", flags->model, "a run folder (its best model) or a checkpoint file")
       ->type_name("RUN-or-CHECKPOINT")
