@@ -164,6 +164,13 @@ TEST_CASE("checking many pixels finds damage at either end and keeps few of them
   }
 }
 
+TEST_CASE("pixels of what is no cache file, or of none, cannot be checked") {
+  const TemporaryFolder folder;
+  spill(folder / "x", "not a cache");
+  CHECK_THROWS_AS(check_pixels(folder / "x"), Error);
+  CHECK_THROWS_AS(check_pixels(folder / "missing"), Error);
+}
+
 TEST_CASE("a foreign version is refused by name") {
   const TemporaryFolder folder;
   const auto file = folder / "x";

@@ -207,6 +207,10 @@ TEST_CASE("a folder that is missing or not writable is an error with a remedy") 
     return std::string("written");
   });
   chmod(folder.path().c_str(), 0755);
+  if (outcome == "not nobody") {
+    MESSAGE("skipped: the superuser cannot become another user here");
+    return;
+  }
   CHECK(contains(outcome, "exception: cannot create"));
   CHECK(contains(outcome, "change the permissions"));
   CHECK(slurp(folder / "file") == "old");

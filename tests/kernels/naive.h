@@ -70,23 +70,13 @@ bool same(const std::vector<T>& a, const std::vector<T>& b) {
 /// Checks |actual[i] - expected[i]| <= bound(i) for all i, and reports the worst.
 template <class Bound>
 void check_within(const Floats& actual, const std::vector<double>& expected, Bound bound) {
+  REQUIRE(!actual.empty());
   REQUIRE(actual.size() == expected.size());
-  double worst = 0.0;
-  std::size_t where = 0;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    const double error = std::abs(static_cast<double>(actual[i]) - expected[i]);
-    const double limit = bound(i);
-    // The least f32 stands for the bound where results are that small.
-    const double ratio = error / (limit + 0x1p-149);
-    if (!(ratio <= worst)) {
-      worst = ratio;
-      where = i;
-    }
-  }
-  CAPTURE(where);
-  CAPTURE(actual[where]);
-  CAPTURE(expected[where]);
-  CHECK(worst <= 1.0);
+  const reference::Worst worst = reference::worst_of(actual, expected, bound);
+  CAPTURE(worst.where);
+  CAPTURE(actual[worst.where]);
+  CAPTURE(expected[worst.where]);
+  CHECK(worst.ratio <= 1.0);
 }
 
 /// Runs check() on every instruction set that this machine and build have.

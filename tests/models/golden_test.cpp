@@ -1,8 +1,9 @@
 // Whole training steps against PyTorch (tests/goldens/make_goldens.py says what the files hold and
-// makes them). On the 5-way episode losses, distances, running statistics and gradients keep within
-// 1e-4 (relative 2-norm) of PyTorch's float64. On the 60-way one a single pool window whose winner
-// rounding turns moves a filter's gradient by 1e-4 in any f32 implementation, so there the bound is
-// twice the error that PyTorch's own float32 run makes.
+// makes them). On the 5-way episode losses, distances and running statistics keep within 1e-4
+// (relative 2-norm) of PyTorch's float64, gradients within 2e-5 and by Winograd's tiles within
+// 5e-5. On the 60-way one a single pool window whose winner rounding turns moves a filter's
+// gradient by 1e-4 in any f32 implementation, so there the bound is twice the error that PyTorch's
+// own float32 run makes.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -144,7 +145,8 @@ TEST_CASE("golden: 5-way episode, losses and gradients of SED and LSED") {
     for (std::size_t i = 0; i < run.parameters(); ++i) {
       const std::string name = run.name(i);
       CAPTURE(name);
-      CHECK(run.gradient_error(i) <= kTolerance);
+      // Twice what was measured of the worst tensor, 2.3e-5 and 5.9e-6, or more.
+      CHECK(run.gradient_error(i) <= (setting.by_winograd() ? 5e-5 : 2e-5));
     }
   }
 }

@@ -48,10 +48,33 @@ double relative_error(const std::vector<T>& got, const Array& want) {
     const auto value = static_cast<double>(got[i]);
     if (std::isnan(value) != std::isnan(want[i])) return kInfinity;
     if (std::isnan(value)) continue;
+    if (value == want[i] && std::isinf(value)) continue;  // the norm stays that of the others
     norm += want[i] * want[i];
-    if (value != want[i]) difference += (value - want[i]) * (value - want[i]);
+    difference += (value - want[i]) * (value - want[i]);
   }
-  return difference == 0.0 ? 0.0 : std::sqrt(difference / norm);
+  if (difference == 0.0) return 0.0;
+  return std::isfinite(difference) ? std::sqrt(difference / norm) : kInfinity;
+}
+
+/// The largest |got[i] - want[i]| / bound(i), and the i.
+struct Worst {
+  double ratio = 0.0;
+  std::size_t where = 0;
+};
+
+/// Equal elements, NaN where NaN is wanted too, count as 0, NaN elsewhere as infinity. The least
+/// f32 is added to the bound, for results that small. The sizes must be equal.
+template <class T, class Bound>
+Worst worst_of(const std::vector<T>& got, const Array& want, Bound bound) {
+  Worst worst;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const auto value = static_cast<double>(got[i]);
+    if (value == want[i] || (std::isnan(value) && std::isnan(want[i]))) continue;
+    double ratio = std::abs(value - want[i]) / (bound(i) + 0x1p-149);
+    if (std::isnan(ratio)) ratio = std::numeric_limits<double>::infinity();
+    if (ratio > worst.ratio) worst = {ratio, i};
+  }
+  return worst;
 }
 
 }  // namespace protolith::reference

@@ -73,7 +73,7 @@ TEST_CASE("figure 2's numbers are equations 3 and 6") {
       const bool leaky = row.series == "LSED, s = 4, r = 0.01";
       CHECK((leaky || row.series == "SED"));
       const auto expected = static_cast<double>(leaky ? lsed(row.x, 4, 0.01L) : row.x);
-      CHECK(row.y == doctest::Approx(expected).epsilon(1e-6));
+      CHECK(row.y == doctest::Approx(expected).epsilon(1e-6).scale(0));
       ++distances;
       continue;
     }
@@ -96,7 +96,7 @@ TEST_CASE("figure 2's numbers are equations 3 and 6") {
 TEST_CASE("the loss of two classes stays finite and exact where exponentials do not") {
   const LeakyDistance sed = Metric{}.leaky();
   CHECK(two_class_loss(1e6, 1, sed) == doctest::Approx(1e6 - 1).epsilon(1e-12));
-  CHECK(two_class_loss(1, 100, sed) == doctest::Approx(std::exp(-99.0)).epsilon(1e-12));
+  CHECK(two_class_loss(1, 100, sed) == doctest::Approx(std::exp(-99.0)).epsilon(1e-12).scale(0));
   CHECK(two_class_loss(5, 5, sed) == doctest::Approx(std::log(2.0)).epsilon(1e-15));
 }
 

@@ -17,6 +17,7 @@ namespace {
 using testing::contains;
 using testing::Environment;
 using testing::slurp;
+using testing::spill;
 using testing::TemporaryFolder;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
@@ -80,6 +81,22 @@ TEST_CASE("without gnuplot the numbers are there and the error says what to inst
   CHECK(slurp(stem + ".csv") == to_csv(one_panel(line({1, 2}))));
   CHECK(folder.entries() == 1);
   CHECK_THROWS_WITH_AS(to_svg(one_panel(line({1, 2}))), doctest::Contains("gnuplot-nox"), Error);
+}
+
+TEST_CASE("a gnuplot that fails is quoted, and the numbers are there") {
+  const TemporaryFolder folder;
+  spill(folder / "gnuplot", "#!/bin/sh\necho 'no such terminal' >&2\nexit 3\n");
+  std::filesystem::permissions(folder / "gnuplot", std::filesystem::perms::owner_all);
+  const Environment path("PATH", folder.path().c_str());
+  const std::string stem = (folder / "figure").string();
+  CHECK_THROWS_WITH_AS(
+      draw(one_panel(line({1, 2})), stem),
+      ("gnuplot could not draw " + stem +
+       ".svg (exit code 3): no such terminal\n (the numbers are in " + stem + ".csv)")
+          .c_str(),
+      Error);
+  CHECK(slurp(stem + ".csv") == to_csv(one_panel(line({1, 2}))));
+  CHECK(folder.entries() == 2);
 }
 
 TEST_CASE("a figure without anything to draw is an error, before anything is written") {

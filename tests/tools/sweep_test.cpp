@@ -161,7 +161,7 @@ TEST_CASE("a sweep trains each cell as train does, and tests the chosen one as e
 
 TEST_CASE("Ctrl-C within a cell saves and exits with 130; the same command ends as if without") {
   const TemporaryFolder folder;
-  const std::string command = "sweep " + kSmallGrid + "--episodes 15 --r 0.1,0.01 --json --out ";
+  const std::string command = "sweep " + kSmallGrid + "--episodes 40 --r 0.1,0.01 --json --out ";
   const nlohmann::json whole =
       json_of(run_program(command + "'" + (folder / "whole").string() + "'"));
   const auto out = folder / "parts";

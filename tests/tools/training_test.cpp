@@ -182,7 +182,7 @@ TEST_CASE("LSED(0, 0.01) and temperature 100 train to the same bits") {
   }
 }
 
-TEST_CASE("fused and composed blocks train to the same accuracy, within rounding at the start") {
+TEST_CASE("fused and composed blocks are two paths that start to train alike, within a percent") {
   const TemporaryFolder scratch;
   Config config = small_config();
   config.train.episodes = 5;
@@ -201,7 +201,7 @@ TEST_CASE("fused and composed blocks train to the same accuracy, within rounding
     return std::vector<float>(span.begin(), span.end());
   };
   CHECK(moments(fused) != moments(composed));
-  CHECK(a == doctest::Approx(b).epsilon(1e-2));
+  CHECK(a == doctest::Approx(b).epsilon(1e-2).scale(0));
 }
 
 TEST_CASE("train + val training needs no validation and writes no best model") {

@@ -12,6 +12,8 @@
 #include <random>
 #include <vector>
 
+#include "tests/reference/array.h"
+
 namespace protolith::test {
 
 inline constexpr double kRounding = 0x1p-24;
@@ -102,22 +104,13 @@ inline std::vector<float> quarters(std::int64_t count, unsigned seed, int limit 
 template <class Bound>
 void check_within(const std::vector<float>& actual, const std::vector<double>& expected,
                   Bound bound) {
+  REQUIRE(!actual.empty());
   REQUIRE(actual.size() == expected.size());
-  double worst = 0.0;
-  std::size_t where = 0;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    if (std::isnan(expected[i]) && std::isnan(actual[i])) continue;
-    const double error = std::abs(static_cast<double>(actual[i]) - expected[i]);
-    const double ratio = error / (bound(i) + 0x1p-149);
-    if (!(ratio <= worst)) {
-      worst = ratio;
-      where = i;
-    }
-  }
-  CAPTURE(where);
-  CAPTURE(actual[where]);
-  CAPTURE(expected[where]);
-  CHECK(worst <= 1.0);
+  const reference::Worst worst = reference::worst_of(actual, expected, bound);
+  CAPTURE(worst.where);
+  CAPTURE(actual[worst.where]);
+  CAPTURE(expected[worst.where]);
+  CHECK(worst.ratio <= 1.0);
 }
 
 }  // namespace protolith::test
