@@ -26,6 +26,18 @@ Tensor Backend::to_host(const Tensor& tensor) {
   return target;
 }
 
+const char* to_string(CudaBatchNorm batch_norm) {
+  switch (batch_norm) {
+    case CudaBatchNorm::cudnn:
+      return "cudnn";
+    case CudaBatchNorm::fused:
+      return "fused";
+    case CudaBatchNorm::composed:
+      break;
+  }
+  return "composed";
+}
+
 AdamSchedule AdamSchedule::at(const AdamOptions& options, std::int64_t step) {
   PROTOLITH_CHECK(step >= 1, "adam step {} must be at least 1", step);
   const auto power = static_cast<double>(step);

@@ -345,6 +345,7 @@ std::unique_ptr<Backend> make_cpu_backend(int threads = 0,
 /// Who computes a block's batch norm on CUDA: cuDNN, kernels fused with ReLU and pool, or the
 /// caller, composing it of single operations.
 enum class CudaBatchNorm : std::uint8_t { cudnn, fused, composed };
+const char* to_string(CudaBatchNorm batch_norm);
 
 struct CudaOptions {
   int index = 0;              ///< the device's number

@@ -17,10 +17,6 @@ StepShape shape_of(const Workload& workload) {
                       .last_pool = workload.last_pool}};
 }
 
-const char* name_of(CudaBatchNorm batch_norm) {
-  return batch_norm == CudaBatchNorm::fused ? "fused" : "cudnn";
-}
-
 std::string title(const Workload& workload) {
   const EpisodeShape& e = workload.training;
   return fmt::format("{}: {}-way {}-shot {}-query, {} images of {}x{}x{}{}", workload.name, e.way,
@@ -104,7 +100,7 @@ Table totals_table(const Steps& steps) {
                "MB written", "GFLOP"});
   for (const CudaBatchNorm batch_norm : {CudaBatchNorm::cudnn, CudaBatchNorm::fused}) {
     const StepTotals t = totals_of(steps.of(batch_norm));
-    table.add({name_of(batch_norm), fmt::format("{}", t.kernels), fmt::format("{}", t.products),
+    table.add({to_string(batch_norm), fmt::format("{}", t.kernels), fmt::format("{}", t.products),
                fmt::format("{}", t.dnn_calls), fmt::format("{}", t.copies),
                fmt::format("{}", t.traffic.launches),
                fmt::format("{:.1f}", megabytes(t.traffic.read)),
@@ -123,7 +119,7 @@ Table floor_table(const Steps& steps) {
       const bool tf32 = device.has_tf32();
       table.add({std::string(device.name), fmt::format("{:.0f}", device.bandwidth * 1e-9),
                  fmt::format("{:.1f}", device.fp32 * 1e-12),
-                 tf32 ? fmt::format("{:.0f}", device.tf32 * 1e-12) : "none", name_of(batch_norm),
+                 tf32 ? fmt::format("{:.0f}", device.tf32 * 1e-12) : "none", to_string(batch_norm),
                  fmt::format("{:.3f}", 1e3 * floor_seconds(step, device, false)),
                  tf32 ? fmt::format("{:.3f}", 1e3 * floor_seconds(step, device, true)) : "none"});
     }
@@ -160,7 +156,7 @@ void print_as_json(const Workload& workload, CudaBatchNorm batch_norm, const Ste
                          {"source", device.source},
                          {"gb_per_s", device.bandwidth * 1e-9},
                          {"fp32_tflops", device.fp32 * 1e-12},
-                         {"batch_norm", name_of(taken)},
+                         {"batch_norm", to_string(taken)},
                          {"fp32_ms", 1e3 * floor_seconds(step, device, false)}};
     if (device.has_tf32()) {
       floor["tf32_tflops"] = device.tf32 * 1e-12;
@@ -170,7 +166,7 @@ void print_as_json(const Workload& workload, CudaBatchNorm batch_norm, const Ste
   }
   print_json({{"what", "cost"},
               {"workload", workload.name},
-              {"batch_norm", name_of(batch_norm)},
+              {"batch_norm", to_string(batch_norm)},
               {"work", list},
               {"totals", totals_json(totals_of(steps.of(batch_norm)))},
               {"floors", floors}});
@@ -185,12 +181,12 @@ void print_step_cost(const Workload& workload, CudaBatchNorm batch_norm, CostFor
   if (format == CostFormat::markdown) {
     out = fmt::format("### {}\n\n{}\n{}\nWith `--batch-norm {}`, in order:\n\n{}", title(workload),
                       totals_table(steps).markdown(), floor_table(steps).markdown(),
-                      name_of(batch_norm), work_table(steps.of(batch_norm)).markdown());
+                      to_string(batch_norm), work_table(steps.of(batch_norm)).markdown());
   } else {
     out = fmt::format(
         "{}\nOne training step on CUDA with batch norm {}, by formulas:\n\n{}\n"
         "In all:\n{}\nThe least time by data sheets, without any overhead of launches:\n{}",
-        title(workload), name_of(batch_norm), work_table(steps.of(batch_norm)).text(),
+        title(workload), to_string(batch_norm), work_table(steps.of(batch_norm)).text(),
         totals_table(steps).text(), floor_table(steps).text());
   }
   std::fputs(out.c_str(), stdout);

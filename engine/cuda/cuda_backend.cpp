@@ -50,18 +50,6 @@ CudaOptions served(CudaOptions options) {
   return options;
 }
 
-const char* name_of(CudaBatchNorm batch_norm) {
-  switch (batch_norm) {
-    case CudaBatchNorm::cudnn:
-      return "cudnn";
-    case CudaBatchNorm::fused:
-      return "fused";
-    case CudaBatchNorm::composed:
-      break;
-  }
-  return "composed";
-}
-
 cuda::CudnnOptions cudnn_options(const CudaOptions& options) {
   return {.tf32 = options.tf32, .deterministic = options.deterministic};
 }
@@ -96,11 +84,13 @@ CudaBackend::~CudaBackend() {
 }
 
 std::string CudaBackend::description() const {
-  // All that decides about the last bits.
-  return fmt::format("{} {}, {} convolution, {} batch norm, {}cuDNN {}, CUDA {}.{}",
-                     to_string(device_), cuda::device_description(device_.index),
-                     options_.tf32 ? "tf32" : "fp32", name_of(options_.batch_norm),
-                     options_.deterministic ? "" : "not deterministic, ", cudnnGetVersion(),
+  // All that decides about the last bits: not the device's number.
+  int cublas = 0;
+  PROTOLITH_CUDA(cublasGetVersion(blas_.get(), &cublas));
+  return fmt::format("{}, {} convolution, {} batch norm, {}cuDNN {}, cuBLAS {}, CUDA {}.{}",
+                     cuda::device_description(device_.index), options_.tf32 ? "tf32" : "fp32",
+                     to_string(options_.batch_norm),
+                     options_.deterministic ? "" : "not deterministic, ", cudnnGetVersion(), cublas,
                      CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
 }
 

@@ -1,6 +1,7 @@
 #include "engine/cuda/device.h"
 
 #include "engine/cuda/check.h"
+#include "kernels/cuda/scores.h"
 
 namespace protolith::cuda {
 namespace {
@@ -53,6 +54,14 @@ void use_device(int index) {
                   "later; compute on the CPU (--device cpu)",
                   index, device_description(index), kLeastCapability / 10, kLeastCapability % 10);
   PROTOLITH_CUDA(cudaSetDevice(index));
+  cudaFuncAttributes attributes{};
+  const cudaError_t code = cudaFuncGetAttributes(&attributes, any_kernel());
+  if (code == cudaSuccess) return;
+  static_cast<void>(cudaGetLastError());
+  throw Error(fmt::format(
+      "device cuda:{}: the kernels of this program do not run on {}: {}; build it with "
+      "CMAKE_CUDA_ARCHITECTURES={}, or compute on the CPU (--device cpu)",
+      index, device_description(index), cudaGetErrorString(code), compute_capability(index)));
 }
 
 int compute_capability(int index) {

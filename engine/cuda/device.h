@@ -7,8 +7,8 @@
 namespace protolith::cuda {
 
 /// Makes device number `index` the current one. Throws Error saying what is missing and what to do
-/// when there is no driver, an old driver, no device or one too old for our kernels; UsageError
-/// when there are fewer devices.
+/// when there is no driver, an old driver, no device, one too old for our kernels or one that they
+/// were not compiled for; UsageError when there are fewer devices.
 void use_device(int index);
 
 /// 10 * major + minor of device number `index`.

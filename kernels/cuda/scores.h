@@ -19,6 +19,10 @@ void record_scores(const float* mean_loss, const float* hit, std::int64_t rows,
                    const std::int32_t* slot, float* ring, std::int64_t capacity, float* failed,
                    Stream stream);
 
+/// One of the kernels, to ask CUDA whether there is code of them for a device: they are all
+/// compiled for the same ones.
+const void* any_kernel();
+
 inline Traffic record_scores_traffic(std::int64_t rows) {
   return {4 * rows + 8, 8, rows, 1};
 }

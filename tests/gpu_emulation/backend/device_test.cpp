@@ -61,6 +61,23 @@ TEST_CASE("a device that our kernels are not compiled for is refused at once") {
   emulated::reset();
 }
 
+TEST_CASE("a device that the build has no code for is refused at once") {
+  emulated::set_compute_capability(11, 0);
+  emulated::fail_driver_call("cudaFuncGetAttributes");
+  CHECK_THROWS_WITH_AS(
+      CudaBackend({}),
+      doctest::Contains("device cuda:0: the kernels of this program do not run on Emulated device, "
+                        "compute capability 11.0: no kernel image"),
+      Error);
+  CHECK_THROWS_WITH_AS(CudaBackend({}),
+                       doctest::Contains("; build it with CMAKE_CUDA_ARCHITECTURES=110, or compute "
+                                         "on the CPU (--device cpu)"),
+                       Error);
+  emulated::reset();
+  CHECK_NOTHROW(CudaBackend({}));
+  emulated::reset();
+}
+
 TEST_CASE("the description names who computes batch norm, and the precision") {
   const auto description = [](int major, int minor, CudaBatchNorm batch_norm) {
     emulated::set_compute_capability(major, minor);
@@ -73,6 +90,15 @@ TEST_CASE("the description names who computes batch norm, and the precision") {
   CHECK(testing::contains(description(8, 0, CudaBatchNorm::fused), " fused batch norm"));
   CHECK(testing::contains(description(8, 0, CudaBatchNorm::composed), " composed batch norm"));
   CHECK(testing::contains(description(7, 5, CudaBatchNorm::cudnn), " fused batch norm"));
+}
+
+TEST_CASE("equal devices have equal descriptions: a run may go on on either") {
+  emulated::set_machine(cudaSuccess, 2, CUDART_VERSION);
+  const std::string second = CudaBackend({.index = 1}).description();
+  const std::string first = CudaBackend({.index = 0}).description();
+  CHECK(second == first);
+  CHECK(testing::contains(first, fmt::format(", cuBLAS {}, ", CUBLAS_VERSION)));
+  emulated::reset();
 }
 
 TEST_CASE("what a device lacks is refused where it is asked for by name") {

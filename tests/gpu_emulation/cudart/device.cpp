@@ -204,6 +204,14 @@ cudaError_t cudaLaunchKernel(const void*, dim3, dim3, void**, std::size_t, cudaS
   return call([](Device&) { throw Failure{cudaErrorInvalidDeviceFunction}; });
 }
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
+  return call([&](Device& d) {
+    require(attributes != nullptr && function != nullptr);
+    require(d.failing_driver_call != "cudaFuncGetAttributes", cudaErrorNoKernelImageForDevice);
+    *attributes = {};
+  });
+}
+
 cudaError_t cudaProfilerStart() {
   return call([&](Device& d) { ++d.counters.profiler_starts; });
 }

@@ -43,12 +43,17 @@ CUresult driver_release(F&& body) {
   }
 }
 
-CUresult check(const CUmemAllocationProp* properties) {
+// All devices share one memory.
+bool has_device(const Device& d, int number) {
+  return number >= 0 && number < d.machine.devices;
+}
+
+CUresult check(const Device& d, const CUmemAllocationProp* properties) {
   if (properties == nullptr || properties->type != CU_MEM_ALLOCATION_TYPE_PINNED ||
       properties->location.type != CU_MEM_LOCATION_TYPE_DEVICE) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  return properties->location.id == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+  return has_device(d, properties->location.id) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
 }
 
 CUresult CUDAAPI address_reserve(CUdeviceptr* pointer, std::size_t bytes, std::size_t alignment,
@@ -71,7 +76,7 @@ CUresult CUDAAPI create(CUmemGenericAllocationHandle* handle, std::size_t bytes,
                         const CUmemAllocationProp* properties, unsigned long long flags) {
   return driver_call("cuMemCreate", [&](Device& d) {
     if (handle == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
-    if (const CUresult result = check(properties); result != CUDA_SUCCESS) return result;
+    if (const CUresult result = check(d, properties); result != CUDA_SUCCESS) return result;
     d.forbid_during_capture();
     const CUresult result = d.memory.create(handle, bytes);
     if (result == CUDA_SUCCESS) ++d.counters.allocations;
@@ -111,7 +116,7 @@ CUresult CUDAAPI set_access(CUdeviceptr pointer, std::size_t bytes, const CUmemA
          access->flags != CU_MEM_ACCESS_FLAGS_PROT_NONE)) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    if (access->location.id != 0) return CUDA_ERROR_INVALID_DEVICE;
+    if (!has_device(d, access->location.id)) return CUDA_ERROR_INVALID_DEVICE;
     d.forbid_during_capture();
     return d.memory.set_access(pointer, bytes, access->flags != CU_MEM_ACCESS_FLAGS_PROT_NONE);
   });
@@ -119,12 +124,12 @@ CUresult CUDAAPI set_access(CUdeviceptr pointer, std::size_t bytes, const CUmemA
 
 CUresult CUDAAPI granularity(std::size_t* bytes, const CUmemAllocationProp* properties,
                              CUmemAllocationGranularity_flags option) {
-  return driver_call("cuMemGetAllocationGranularity", [&](Device&) {
+  return driver_call("cuMemGetAllocationGranularity", [&](Device& d) {
     if (bytes == nullptr || (option != CU_MEM_ALLOC_GRANULARITY_MINIMUM &&
                              option != CU_MEM_ALLOC_GRANULARITY_RECOMMENDED)) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    if (const CUresult result = check(properties); result != CUDA_SUCCESS) return result;
+    if (const CUresult result = check(d, properties); result != CUDA_SUCCESS) return result;
     *bytes = Memory::kGranule;
     return CUDA_SUCCESS;
   });

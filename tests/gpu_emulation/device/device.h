@@ -88,7 +88,8 @@ void set_total_memory(std::size_t bytes);
 void set_machine(cudaError_t count_status, int devices, int driver_version);
 /// Makes the next call of this function of the driver ("cuMemMap"), of CUPTI or of NVRTC
 /// ("nvrtcCompileProgram", by which cuDNN compiles batch norm) fail, as it may when the driver's
-/// own memory runs out, the user may not profile or the library is missing.
+/// own memory runs out, the user may not profile or the library is missing. Of
+/// "cudaFuncGetAttributes" every call until reset(): the program has no code for this device.
 void fail_driver_call(const std::string& name);
 /// Whether CUPTI records what the device does.
 bool is_observed();

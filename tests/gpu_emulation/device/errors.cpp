@@ -28,6 +28,8 @@ constexpr Text kTexts[] = {
     TEXT(cudaErrorInvalidDeviceFunction, "invalid device function"),
     TEXT(cudaErrorNoDevice, "no CUDA-capable device is detected"),
     TEXT(cudaErrorInvalidDevice, "invalid device ordinal"),
+    TEXT(cudaErrorNoKernelImageForDevice,
+         "no kernel image is available for execution on the device"),
     TEXT(cudaErrorIllegalState, "the operation cannot be performed in the present state"),
     TEXT(cudaErrorInvalidResourceHandle, "invalid resource handle"),
     TEXT(cudaErrorSymbolNotFound, "named symbol not found"),
