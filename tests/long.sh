@@ -97,9 +97,14 @@ check "every barrier of the CUDA kernels is missed when it is gone" \
   tests/gpu_emulation/mutate.py barriers build/ci/tests/gpu_emulation/test_gpu_kernels
 check "every bound of the CUDA kernels is missed when it is off by one" \
   tests/gpu_emulation/mutate.py bounds build/asan
-check "every error that is planted in the CUDA backend is noticed" \
-  tests/gpu_emulation/plant.py build/ci --jobs "${JOBS:-$(nproc)}"
-check "the whole program on an emulated GPU" emulated_program
+if [[ -x build/ci/tests/gpu_emulation/program/protolith ]]; then
+  check "every error that is planted in the CUDA backend is noticed" \
+    tests/gpu_emulation/plant.py build/ci --jobs "${JOBS:-$(nproc)}"
+  check "the whole program on an emulated GPU" emulated_program
+else
+  skipped=$((skipped + 2))
+  echo "skipped: planted errors, the program on an emulated GPU: they need the CUDA toolkit and cuDNN"
+fi
 check "training and evaluation, address and undefined-behaviour sanitizers" sanitized asan
 check "training and evaluation, thread sanitizer" sanitized tsan
 check "the same seed gives the same files" repeated

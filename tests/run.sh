@@ -56,4 +56,9 @@ if [[ $gpu ]]; then
     echo "run.sh: no compute-sanitizer on the PATH: skipped" >&2
   fi
 fi
-ctest --preset "$preset" -j "${JOBS:-$(nproc)}" "$@"
+failed=0
+ctest --preset "$preset" -j "${JOBS:-$(nproc)}" "$@" || failed=$?
+# CTest shows the output of tests that fail only: what the others left out is said here.
+grep -h 'skipped' "build/$preset/Testing/Temporary/LastTest.log" | grep -v '^\[doctest\]' | sed 's/^.*MESSAGE: //' |
+  sort -u || true
+exit $failed

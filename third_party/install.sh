@@ -69,6 +69,7 @@ install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get)
 }
 "${install[@]}" install -y -q --no-install-recommends "${missing[@]}" || {
   echo "install.sh: apt-get could not install: ${missing[*]}" >&2
-  echo "Protolith is built on Debian 12 (bookworm) and needs its versions or later." >&2
+  echo "Is there a network, and did the update above reach its mirrors? Protolith is built on Debian 12" >&2
+  echo "(bookworm) and needs its versions or later." >&2
   exit 1
 }

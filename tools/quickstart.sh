@@ -2,6 +2,7 @@
 # From a fresh clone to two trained networks: installs, builds, trains SED and LSED with the same
 # seed (so the same episodes) and compares them on the same test episodes.
 set -euo pipefail
+unset CDPATH
 
 usage() {
   cat <<'EOF'
@@ -19,6 +20,7 @@ while (($#)); do
   case $1 in
     --data | --episodes)
       (($# > 1)) || { echo "quickstart.sh: $1 needs a value" >&2; exit 2; }
+      [[ $2 ]] || { echo "quickstart.sh: $1 has an empty value" >&2; exit 2; }
       if [[ $1 == --data ]]; then data=$2; else episodes=$2; fi
       shift 2
       ;;

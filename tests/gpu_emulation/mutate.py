@@ -10,7 +10,8 @@ mutate.py bounds BUILD [--files NAME...]
     tests with it. BUILD is a configured build folder, of the address sanitizer for good reason.
 
 Prints a table of what was broken and which test noticed. Exits 1 when nothing noticed: then the
-tests are too weak, or the barrier or the bound is superfluous. Breaks that change nothing anyone
+tests are too weak, or the barrier or the bound is superfluous; and when nothing was broken or the
+tests fail unbroken. Breaks that change nothing anyone
 could notice may be listed, with the reason, in a file unnoticeable_mutations.txt beside this one;
 there are none yet.
 """
@@ -54,22 +55,27 @@ class Program:
         return test[1] if test else f"exit status {run.returncode}"
 
 
+DOES_NOT_COMPILE = "does not compile"
+
+
 class Table:
     """Prints results as they come and counts those that went unnoticed."""
 
     def __init__(self):
-        self.noticed = self.unnoticed = 0
+        self.noticed = self.unnoticed = self.not_compiled = 0
 
     def add(self, broken, verdict):
         if verdict is None:
             self.unnoticed += 1
+        elif verdict == DOES_NOT_COMPILE:
+            self.not_compiled += 1
         else:
             self.noticed += 1
         print(f"{broken:<64}  {verdict or 'SURVIVED'}", flush=True)
 
     def exit_status(self):
-        print(f"{self.noticed} noticed, {self.unnoticed} survived")
-        return int(self.unnoticed > 0)
+        print(f"{self.noticed} noticed, {self.unnoticed} survived, {self.not_compiled} did not compile")
+        return int(self.unnoticed > 0 or self.noticed == 0)
 
 
 def code_of(line):
@@ -164,6 +170,18 @@ class Build:
         return result
 
 
+    def demand_unbroken(self, sources, timeout):
+        """Ends the program unless the sources as they are compile and the tests pass with the last."""
+        for source in sources:
+            with tempfile.TemporaryDirectory() as folder:
+                program = self.program(source, source.read_text(), pathlib.Path(folder))
+                if program is None:
+                    sys.exit(f"mutate.py: {source.name} does not compile as it is")
+                failure = source == sources[-1] and Program(program, timeout).verdict()
+                if failure:
+                    sys.exit(f"mutate.py: the tests fail with nothing broken: {failure}")
+
+
 def mutate_bounds(arguments):
     build, known, table = Build(arguments.build), unnoticeable(), Table()
     skipped = []
@@ -175,13 +193,14 @@ def mutate_bounds(arguments):
         with tempfile.TemporaryDirectory() as folder:
             program = build.program(path, "\n".join(lines) + "\n", pathlib.Path(folder))
             if program is None:
-                return "does not compile"
+                return DOES_NOT_COMPILE
             return Program(program, arguments.timeout).verdict()
 
+    kernels = [path for path in sorted(KERNELS.glob("*.cu"))
+               if not arguments.files or path.stem in arguments.files]
+    build.demand_unbroken(kernels, arguments.timeout)
     mutations = []
-    for path in sorted(KERNELS.glob("*.cu")):
-        if arguments.files and path.stem not in arguments.files:
-            continue
+    for path in kernels:
         for number, new, description in bounds_mutations(path):
             if re.sub(r":\d+:", ":", description, count=1) in known:
                 skipped.append(description)

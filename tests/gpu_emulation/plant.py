@@ -6,8 +6,8 @@ plant.py --check
 
 Applies each error to a copy of its file, compiles that alone, links the test program with it and
 runs the tests until one fails. BUILD is a configured build folder with the test programs built.
-Prints a table of what was planted and which test noticed; exits 1 when none did, or when an error
-does not apply or does not compile. --check only sees whether they all apply.
+Prints a table of what was planted and which test noticed; exits 1 when none did, when an error does
+not apply or does not compile, and when a test program fails without any. --check only sees whether they all apply.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import pathlib
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True  # nothing is left in the source tree
 from mutate import ROOT, Build, Program, Table
 from planted_errors import PLANTS
 
@@ -71,6 +72,10 @@ def main():
         parser.error("BUILD is needed: a configured build folder")
     targets = {target for plant in plants for target in programs_of(plant[0])}
     builds = {target: Build(arguments.build, target) for target in targets}
+    for target, build in builds.items():
+        failure = Program(build.folder / target, arguments.timeout).verdict()
+        if failure:
+            sys.exit(f"plant.py: {target} fails with nothing planted: {failure}")
     table = Table()
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         notice = lambda plant: verdict(builds, plant[0], plant[2], plant[3], arguments.timeout)

@@ -64,14 +64,18 @@ expect 'M O Op ' bench step --workload ''
 expect '--compare --convolution ' eval --split train --co
 expect 'fig8 ' reproduce fig8
 all=$(offered '')
+commands=0 all_flags=0
 for command in $("$program" --help | sed -n '/^Subcommands:/,/^$/s/^  \([a-z-]\+\) .*/\1/p'); do
   [[ " $all" == *" $command "* ]] || finding "bash does not offer the command $command"
+  commands=$((commands + 1))
   help=$("$program" "$command" --help)
   flags=" $(offered "$command" -)"
   for flag in $(sed -n 's/^  \(-[^ ={]*\).*/\1/p' <<<"$help" | tr ',' ' '); do
+    all_flags=$((all_flags + 1))
     [[ $flags == *" $flag "* ]] || finding "bash does not offer $command $flag"
   done
 done
+((commands > 10 && all_flags > 200)) || finding "--help told of $commands commands and $all_flags flags only"
 echo "bash ${BASH_VERSION%%(*}: checked"
 
 for shell in zsh fish; do

@@ -3,6 +3,7 @@
 # find_package(Protolith) and by pkg-config, and makes, unpacks and runs the Debian packages.
 # usage: install.sh BUILD_FOLDER
 set -euo pipefail
+unset CDPATH
 (($# == 1)) || { echo "usage: install.sh BUILD_FOLDER" >&2; exit 2; }
 build=$(cd "$1" && pwd)
 work=$(mktemp -d)
@@ -35,10 +36,10 @@ png(sys.argv[1] + '/small.png', lambda x, y: cross(x, y, 28))
 png(sys.argv[1] + '/ring.png', lambda x, y: 900 < x * x + y * y < 1200)
 PYTHON
 drawings=("$work/cross.png" "$work/small.png" "$work/ring.png")
-embed() { "$1" embed --quiet --model "$2" --images "${drawings[@]}" --out "$3" >/dev/null; }
+embed() { "$1" embed --quiet --device cpu --model "$2" --images "${drawings[@]}" --out "$3" >/dev/null; }
 embed "$prefix/bin/protolith" "$model" "$work/installed.npy" || fail "the installed program does not embed"
 loaded() { LD_TRACE_LOADED_OBJECTS=1 "$1" | grep -o '[^ ]*/libopenblas[^ ]*'; }
-[[ $(loaded "$prefix/bin/protolith") == "$(loaded "$build/protolith")" ]] || fail "the installed program loads another OpenBLAS"
+[[ $(loaded "$prefix/bin/protolith") && $(loaded "$prefix/bin/protolith") == "$(loaded "$build/protolith")" ]] || fail "the installed program loads another OpenBLAS"
 
 # A table of distances: 0 to itself, the same both ways, the crosses nearer to each other.
 check_distances() {

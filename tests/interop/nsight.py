@@ -208,7 +208,7 @@ class Scripts(Folder):
     def setUp(self):
         super().setUp()
         # No more on the PATH than the scripts need: nobody's real profiler.
-        for tool in ("bash", "env", "dirname", "basename", "mkdir", "touch", "cat", "cp", "python3"):
+        for tool in ("bash", "env", "dirname", "basename", "mkdir", "touch", "cat", "cp", "rm", "python3"):
             (self.folder / "bin").mkdir(exist_ok=True)
             (self.folder / "bin" / tool).symlink_to(shutil.which(tool))
         self.calls = self.folder / "calls"
@@ -332,11 +332,13 @@ class Scripts(Folder):
         self.assertRegex(result.stdout, r"max_pool +2 +40\.0")
 
     def test_a_profiler_that_recorded_nothing(self):
-        self.write("bin/nsys", STUB, executable=True)
         program = self.write("protolith", WITH_CUDA, executable=True)
-        result = self.script("nsys.sh", "--program", program, "--out", self.out, "--episodes", "900:900", "train")
-        self.assertEqual(result.returncode, 1)
-        self.assertIn("were there episodes 900:900?", result.stderr)
+        for tool in ("nsys", "ncu"):
+            self.write(f"bin/{tool}", STUB, executable=True)
+            self.write(f"out/{tool}.{tool}-rep", "of an earlier call")
+            result = self.script(f"{tool}.sh", "--program", program, "--out", self.out, "--episodes", "900:900", "train")
+            self.assertEqual(result.returncode, 1, tool)
+            self.assertIn({"nsys": "were there episodes 900:900?", "ncu": "no kernel was measured"}[tool], result.stderr)
 
     def test_the_preset_has_lines_of_source(self):
         presets = {p["name"]: p for p in json.loads((ROOT / "CMakePresets.json").read_text())["configurePresets"]}

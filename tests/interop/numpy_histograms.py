@@ -62,6 +62,7 @@ def main():
         check(done.returncode == 0, done.stderr)
         results = json.loads(done.stdout)["results"]
         counts = json.loads((out / "histograms.json").read_text())
+        check(len(counts) == len(results) == 4, f"{len(counts)} and {len(results)} records, not 4")
         for record, summary in zip(counts, results):
             name = record["metric"].replace(":", "-")
             check_record(out / name / f"iteration-{record['iteration']}", record, summary)

@@ -1,4 +1,7 @@
 # Read by cpack: without these it would make packages that name no libraries, or stop half-way.
+if(NOT CPACK_GENERATOR STREQUAL "DEB")
+  return()
+endif()
 foreach(program dpkg-shlibdeps file)
   find_program(found_${program} ${program})
   if(NOT found_${program})

@@ -55,6 +55,7 @@ install(TARGETS protolith_kernels_cpu protolith_engine protolith_models protolit
         EXPORT ProtolithTargets ARCHIVE COMPONENT development)
 foreach(folder kernels engine engine/ops models data)
   file(GLOB public CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.h)
+  list(FILTER public EXCLUDE REGEX "/stb_image.h$")  # of the sources alone, as stb is
   install(FILES ${public} DESTINATION ${headers}/${folder} COMPONENT development)
 endforeach()
 
@@ -69,7 +70,9 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/ProtolithConfig.cmake
               ${PROJECT_SOURCE_DIR}/third_party/libraries.cmake
         DESTINATION ${package} COMPONENT development)
 # Where it lies tells where the rest is: `cmake --install --prefix` and packages choose that later.
-file(RELATIVE_PATH to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+file(RELATIVE_PATH to_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+file(RELATIVE_PATH to_libraries ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_LIBDIR})
+file(RELATIVE_PATH to_headers ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 string(REGEX REPLACE "/$" "" to_prefix ${to_prefix})
 configure_file(${CMAKE_CURRENT_LIST_DIR}/protolith.pc.in
                ${CMAKE_CURRENT_BINARY_DIR}/protolith.pc @ONLY)
@@ -101,5 +104,8 @@ set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION
   "Protolith's libraries, for programs with few-shot classification in them\n\
  Tensors, automatic differentiation, the conv4 encoder, data sets.")
 set(CPACK_STRIP_FILES ON)
+# Whatever the umask is.
+set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ
+    GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_CURRENT_LIST_DIR}/needed.cmake)
 include(CPack)

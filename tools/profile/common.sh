@@ -2,6 +2,7 @@
 # (the script's), `tool`, `product` and `package` before.
 # shellcheck shell=bash
 set -euo pipefail
+unset CDPATH
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 kUsageError=2    # as the program's own

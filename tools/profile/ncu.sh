@@ -25,6 +25,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse_options "$@"
 require_profiler
 mkdir -p "$out"
+rm -f "$out"/ncu.ncu-rep "$out"/ncu_raw.csv # of an earlier call
 
 # Sections know the names that each generation of GPUs has for a thing (pipes above all); metrics
 # are those that summarize reads.

@@ -22,6 +22,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse_options "$@"
 require_profiler
 mkdir -p "$out"
+rm -f "$out"/nsys.nsys-rep "$out"/nsys.sqlite "$out"/nsys_cuda_gpu_{kern_sum,trace}.csv # of an earlier call
 
 # A step is one graph: node by node, or it is a single bar. No sampling of the CPU: it needs
 # privileges, and the host does little.
