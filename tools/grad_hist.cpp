@@ -231,7 +231,8 @@ void add_grad_hist_command(CommandLine& program) {
       "Trains each metric from the same initial network on the same episodes and records, after\n"
       "the iterations of --at, all pairs of the next training episode: raw values (.npy), counts\n"
       "(histograms.csv, .json), figures of all pairs (summary.json) and a picture (figure.svg,\n"
-      ".png, by gnuplot). `train --histogram-every N` records the same in a normal run.",
+      ".png, by gnuplot). `train --histogram-every N` records the figures and the counts of what\n"
+      "enters the softmax in a normal run.",
       [flags] { return grad_hist(*flags); });
   flags->config = ConfigFlags(command,
                               {OptionGroup::experiment, OptionGroup::data, OptionGroup::model,

@@ -140,6 +140,7 @@ std::string environment() {
                "The folder of decoded images, instead of "
                "$XDG_CACHE_HOME/protolith or ~/.cache/protolith.") +
          entry(bold("XDG_CACHE_HOME"), "The folder of caches, where it is an absolute path.") +
+         entry(bold("OMP_NUM_THREADS"), "The most threads that --threads 0 takes.") +
          entry(bold("PATH"), "Where gnuplot is looked for, which draws the figures.") +
          entry(
              bold("OMP_WAIT_POLICY") + ", " + bold("GOMP_SPINCOUNT"),

@@ -348,7 +348,8 @@ void add_device_options(std::vector<ConfigOption>& options) {
   // TOML integers are signed, so that a seed beyond them could not be written down.
   options.push_back(integer(
       "seed", group, [](auto& c) -> auto& { return c.seed; }, 0,
-      std::numeric_limits<std::int64_t>::max(), "of everything random"));
+      std::numeric_limits<std::int64_t>::max(),
+      "of the network and the episodes; data have seeds of their own"));
   options.push_back(choice(
       "precision", group, [](auto& c) -> auto& { return c.precision; },
       {"auto", "fp32", "tf32", "bf16"},
