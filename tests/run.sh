@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, configures, builds and runs every test. Ends with CTest's summary.
+# Installs what is missing, configures, builds and runs every test. Ends with CTest's summary and what was
+# skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
