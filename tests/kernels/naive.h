@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "kernels/cpu/isa.h"
-#include "tests/reference/array.h"
+#include "tests/reference/check_within.h"
 
 namespace protolith::test {
 
@@ -65,18 +65,6 @@ bool same(const std::vector<T>& a, const std::vector<T>& b) {
     if (!both_nan && std::memcmp(&a[i], &b[i], sizeof(T)) != 0) return false;
   }
   return true;
-}
-
-/// Checks |actual[i] - expected[i]| <= bound(i) for all i, and reports the worst.
-template <class Bound>
-void check_within(const Floats& actual, const std::vector<double>& expected, Bound bound) {
-  REQUIRE(!actual.empty());
-  REQUIRE(actual.size() == expected.size());
-  const reference::Worst worst = reference::worst_of(actual, expected, bound);
-  CAPTURE(worst.where);
-  CAPTURE(actual[worst.where]);
-  CAPTURE(expected[worst.where]);
-  CHECK(worst.ratio <= 1.0);
 }
 
 /// Runs check() on every instruction set that this machine and build have.

@@ -12,7 +12,7 @@
 #include <random>
 #include <vector>
 
-#include "tests/reference/array.h"
+#include "tests/reference/check_within.h"
 
 namespace protolith::test {
 
@@ -98,19 +98,6 @@ inline std::vector<float> quarters(std::int64_t count, unsigned seed, int limit 
   std::vector<float> values(static_cast<std::size_t>(count));
   for (float& value : values) value = static_cast<float>(distribution(generator)) / 4.0F;
   return values;
-}
-
-/// Checks |actual[i] - expected[i]| <= bound(i) for all i, NaN where NaN is expected.
-template <class Bound>
-void check_within(const std::vector<float>& actual, const std::vector<double>& expected,
-                  Bound bound) {
-  REQUIRE(!actual.empty());
-  REQUIRE(actual.size() == expected.size());
-  const reference::Worst worst = reference::worst_of(actual, expected, bound);
-  CAPTURE(worst.where);
-  CAPTURE(actual[worst.where]);
-  CAPTURE(expected[worst.where]);
-  CHECK(worst.ratio <= 1.0);
 }
 
 }  // namespace protolith::test
