@@ -11,8 +11,8 @@ mutate.py bounds BUILD [--files NAME...]
 
 Prints a table of what was broken and which test noticed. Exits 1 when nothing noticed: then the
 tests are too weak, or the barrier or the bound is superfluous; and when nothing was broken or the
-tests fail unbroken. Breaks that change nothing anyone
-could notice are listed, with the reason, in unnoticeable_mutations.txt beside this file.
+tests fail unbroken. Breaks that change nothing anyone could notice are listed, with the reason, in
+unnoticeable_mutations.txt beside this file.
 """
 
 import argparse

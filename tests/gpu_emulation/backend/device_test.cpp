@@ -66,14 +66,11 @@ TEST_CASE("a device that the build has no code for is refused at once") {
   emulated::fail_driver_call("cudaFuncGetAttributes");
   CHECK_THROWS_WITH_AS(
       CudaBackend({}),
-      doctest::Contains("device cuda:0: the kernels of this program do not run on Emulated device, "
-                        "compute capability 11.0: no kernel image"),
+      "device cuda:0: the kernels of this program do not run on Emulated device, compute "
+      "capability "
+      "11.0: no kernel image is available for execution on the device; build it with "
+      "CMAKE_CUDA_ARCHITECTURES=110, or compute on the CPU (--device cpu)",
       Error);
-  CHECK_THROWS_WITH_AS(CudaBackend({}),
-                       doctest::Contains("; build it with CMAKE_CUDA_ARCHITECTURES=110, or compute "
-                                         "on the CPU (--device cpu)"),
-                       Error);
-  emulated::reset();
   CHECK_NOTHROW(CudaBackend({}));
   emulated::reset();
 }

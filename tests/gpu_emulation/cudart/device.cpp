@@ -207,7 +207,10 @@ cudaError_t cudaLaunchKernel(const void*, dim3, dim3, void**, std::size_t, cudaS
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
   return call([&](Device& d) {
     require(attributes != nullptr && function != nullptr);
-    require(d.failing_driver_call != "cudaFuncGetAttributes", cudaErrorNoKernelImageForDevice);
+    if (d.failing_driver_call == "cudaFuncGetAttributes") {
+      d.failing_driver_call.clear();
+      throw Failure{cudaErrorNoKernelImageForDevice};
+    }
     *attributes = {};
   });
 }

@@ -86,10 +86,10 @@ void reset();
 void set_total_memory(std::size_t bytes);
 /// What cudaGetDeviceCount and cudaDriverGetVersion answer, to play a machine without a device.
 void set_machine(cudaError_t count_status, int devices, int driver_version);
-/// Makes the next call of this function of the driver ("cuMemMap"), of CUPTI or of NVRTC
-/// ("nvrtcCompileProgram", by which cuDNN compiles batch norm) fail, as it may when the driver's
-/// own memory runs out, the user may not profile or the library is missing. Of
-/// "cudaFuncGetAttributes" every call until reset(): the program has no code for this device.
+/// Makes the next call of this function of the driver ("cuMemMap"), of CUPTI, of NVRTC
+/// ("nvrtcCompileProgram", by which cuDNN compiles batch norm) or "cudaFuncGetAttributes" fail, as
+/// it may when the driver's own memory runs out, the user may not profile, the library is missing
+/// or the program has no code for the device.
 void fail_driver_call(const std::string& name);
 /// Whether CUPTI records what the device does.
 bool is_observed();
